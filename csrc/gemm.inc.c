@@ -1,0 +1,165 @@
+/* Matrix product:  C = A B + bias.   2 m n k floating-point operations.
+ *
+ *   z      batch (two axes y, z outside)      i  row of C, 0..m      j  column of C, 0..n      p  reduction, 0..k
+ *   a_ip   where A's (i, p) stands            a_i, a_p  its strides; a transposed operand is a swapped pair of strides
+ *
+ * Goto & van de Geijn, "Anatomy of high-performance matrix multiplication" (2008): keep a tile of C in registers, a
+ * panel of B in the first cache and a block of B in the second. Each thread owns a slice of the larger of m and n, packs
+ * its own block of B and never waits for another. Every c_ij is summed in the same order by one thread: the same bits
+ * for any number of threads. */
+
+#define NR ((int64_t)(NV * VL))
+#define GEMM_TILE ((int64_t)MR * NR)
+
+/* The definition. */
+static void FN(gemm_definition)(int64_t m, int64_t n, int64_t k, const T *a, int64_t a_i, int64_t a_p, const T *b,
+                                int64_t b_p, int64_t b_j, T *c, int64_t c_i, const T *bias)
+{
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++) {
+            T sum = bias ? bias[j] : 0;
+            for (int64_t p = 0; p < k; p++)
+                sum += a[i * a_i + p * a_p] * b[p * b_p + j * b_j];
+            c[i * c_i + j] = sum;
+        }
+}
+
+/* acc = A (MR, k) B (k, NR): the whole tile stays in registers; each b is loaded once, each a broadcast once. */
+INLINE void FN(gemm_micro)(int64_t k, const T *restrict a, int64_t a_i, int64_t a_p, const T *restrict b, int64_t b_p,
+                           vec acc[MR][NV])
+{
+    for (int i = 0; i < MR; i++)
+        for (int v = 0; v < NV; v++)
+            acc[i][v] = (vec){0};
+    for (int64_t p = 0; p < k; p++, a += a_p, b += b_p) {
+        vec b_p_[NV];
+        for (int v = 0; v < NV; v++)
+            b_p_[v] = *(const vec *)(b + v * VL);
+#pragma GCC unroll 16
+        for (int i = 0; i < MR; i++) {
+            vec a_ip = a[i * a_i] - (vec){0};
+            for (int v = 0; v < NV; v++)
+                acc[i][v] += a_ip * b_p_[v];
+        }
+    }
+}
+
+/* rows x columns of the tile go to C: set (with bias) at the first block of p, added at the later ones. */
+INLINE void FN(gemm_store)(vec acc[MR][NV], int64_t rows, int64_t columns, T *c, int64_t c_i, const T *bias, int first)
+{
+    if (rows == MR && columns == NR) {
+        vec start[NV];
+        for (int v = 0; v < NV; v++)
+            start[v] = first && bias ? *(const vec *)(bias + v * VL) : (vec){0};
+        for (int i = 0; i < MR; i++)
+            for (int v = 0; v < NV; v++) {
+                vec *c_ij = (vec *)(c + i * c_i + v * VL);
+                *c_ij = acc[i][v] + (first ? start[v] : *c_ij);
+            }
+        return;
+    }
+    const T *tile = (const T *)acc;
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < columns; j++) {
+            T start = first ? (bias ? bias[j] : 0) : c[i * c_i + j];
+            c[i * c_i + j] = tile[i * NR + j] + start;
+        }
+}
+
+/* A block of up to MR rows as (k, MR), absent rows zero. */
+static void FN(gemm_pack_a)(int64_t rows, int64_t k, const T *a, int64_t a_i, int64_t a_p, T *packed)
+{
+    if (rows == MR && a_i == 1) {
+        for (int64_t p = 0; p < k; p++)
+            memcpy(packed + p * MR, a + p * a_p, MR * sizeof(T));
+        return;
+    }
+    if (rows < MR)
+        memset(packed, 0, (size_t)(k * MR) * sizeof(T));
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t p = 0; p < k; p++)
+            packed[p * MR + i] = a[i * a_i + p * a_p];
+}
+
+/* One panel of B as (k, NR), absent columns zero. */
+static void FN(gemm_pack_b)(int64_t k, int64_t columns, const T *b, int64_t b_p, int64_t b_j, T *packed)
+{
+    if (columns == NR && b_j == 1) {
+        for (int64_t p = 0; p < k; p++)
+            for (int v = 0; v < NV; v++)
+                *(vec *)(packed + p * NR + v * VL) = *(const vec *)(b + p * b_p + v * VL);
+        return;
+    }
+    if (columns < NR)
+        memset(packed, 0, (size_t)(k * NR) * sizeof(T));
+    for (int64_t p0 = 0; p0 < k; p0 += 16) /* short columns at a time, so that the written lines stay in the cache */
+        for (int64_t j = 0; j < columns; j++)
+            for (int64_t p = p0; p < MIN(k, p0 + 16); p++)
+                packed[p * NR + j] = b[p * b_p + j * b_j];
+}
+
+/* One thread's slice of one product; `packed_b` holds GEMM_KC * GEMM_NC elements, `packed_a` GEMM_KC * MR. */
+static void FN(gemm_slice)(int64_t m, int64_t n, int64_t k, const T *a, int64_t a_i, int64_t a_p, const T *b,
+                           int64_t b_p, int64_t b_j, T *c, int64_t c_i, const T *bias, T *packed_b, T *packed_a)
+{
+    const int64_t nc = GEMM_NC(NR);
+    for (int64_t j0 = 0; j0 < n; j0 += nc)
+        for (int64_t p0 = 0; p0 < k; p0 += GEMM_KC) {
+            const int64_t j1 = MIN(n, j0 + nc), kc = MIN(k - p0, GEMM_KC);
+            const int in_place = b_j == 1 && m <= 2 * MR; /* too few rows to earn back the packing */
+            for (int64_t j = j0; j < j1; j += NR)
+                if (!in_place || j1 - j < NR)
+                    FN(gemm_pack_b)(kc, MIN(NR, j1 - j), b + p0 * b_p + j * b_j, b_p, b_j, packed_b + (j - j0) * kc);
+            for (int64_t i = 0; i < m; i += MR) {
+                const int64_t rows = MIN(MR, m - i);
+                const int pack_a = rows < MR || a_p != 1;
+                const T *a_i0 = a + i * a_i + p0 * a_p;
+                if (pack_a)
+                    FN(gemm_pack_a)(rows, kc, a_i0, a_i, a_p, packed_a);
+                for (int64_t j = j0; j < j1; j += NR) {
+                    const int packed = !in_place || j1 - j < NR;
+                    const T *b_j0 = packed ? packed_b + (j - j0) * kc : b + p0 * b_p + j;
+                    vec acc[MR][NV];
+                    if (pack_a)
+                        FN(gemm_micro)(kc, packed_a, 1, MR, b_j0, packed ? NR : b_p, acc);
+                    else
+                        FN(gemm_micro)(kc, a_i0, a_i, 1, b_j0, packed ? NR : b_p, acc);
+                    FN(gemm_store)(acc, rows, MIN(NR, j1 - j), c + i * c_i + j, c_i, bias ? bias + j : NULL, p0 == 0);
+                }
+            }
+        }
+}
+
+static int64_t FN(gemm_workspace)(int64_t threads)
+{
+    return threads * GEMM_KC * (GEMM_NC(NR) + MR);
+}
+
+static void FN(gemm)(int64_t ny, int64_t nz, int64_t m, int64_t n, int64_t k, const T *a, int64_t a_y, int64_t a_z,
+                     int64_t a_i, int64_t a_p, const T *b, int64_t b_y, int64_t b_z, int64_t b_p, int64_t b_j, T *c,
+                     int64_t c_y, int64_t c_z, int64_t c_i, const T *bias, T *workspace, int64_t threads)
+{
+    const int64_t batch = ny * nz, unit = m > n ? MR : NR, blocks = (MAX(m, n) + unit - 1) / unit;
+    if (k == 0 || 2.0 * (double)batch * (double)m * (double)n * (double)k < 5e5)
+        threads = 1; /* less work than waking a second thread */
+    /* A task is one product, or one slice of one product where there are fewer products than threads. */
+    const int64_t slices = batch >= threads ? 1 : MIN(blocks, threads), tasks = batch * slices;
+#pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1)
+    for (int64_t task = 0; task < tasks; task++) {
+        const int64_t y = task / slices / nz, z = task / slices % nz, s = task % slices;
+        const int64_t lo = blocks * s / slices * unit, hi = MIN(MAX(m, n), blocks * (s + 1) / slices * unit);
+        const T *a_yz = a + y * a_y + z * a_z, *b_yz = b + y * b_y + z * b_z;
+        T *c_yz = c + y * c_y + z * c_z;
+        int64_t thread = 0;
+#ifdef _OPENMP
+        thread = omp_get_thread_num();
+#endif
+        T *packed_b = workspace + thread * GEMM_KC * (GEMM_NC(NR) + MR), *packed_a = packed_b + GEMM_KC * GEMM_NC(NR);
+        if (k == 0)
+            FN(gemm_definition)(m, n, 0, a_yz, a_i, a_p, b_yz, b_p, b_j, c_yz, c_i, bias);
+        else if (m > n)
+            FN(gemm_slice)(hi - lo, n, k, a_yz + lo * a_i, a_i, a_p, b_yz, b_p, b_j, c_yz + lo * c_i, c_i, bias, packed_b, packed_a);
+        else
+            FN(gemm_slice)(m, hi - lo, k, a_yz, a_i, a_p, b_yz + lo * b_j, b_p, b_j, c_yz + lo, c_i, bias ? bias + lo : NULL, packed_b, packed_a);
+    }
+}

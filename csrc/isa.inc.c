@@ -1,0 +1,49 @@
+/* One instruction set: block sizes from the compiler's own macros, then each family for float and for double. */
+#include "api.h"
+#include "simd.h"
+
+#if defined(__AVX512F__)
+#define MR 12
+#define NV 2
+#elif defined(__AVX2__)
+#define MR 6
+#define NV 2
+#elif defined(__aarch64__)
+#define MR 8
+#define NV 3
+#else
+#define MR 4
+#define NV 2
+#endif
+
+#ifdef MV_SMALL_BLOCKS /* the test build: every loop over blocks turns several times on small arrays */
+#define GEMM_KC 8
+#define GEMM_NC(nr) (2 * (nr))
+#define ATTENTION_ROWS 4
+#else
+#define GEMM_KC 384
+#define GEMM_NC(nr) ((768 / (nr)) * (nr))
+#define ATTENTION_ROWS 48
+#endif
+
+#define T float
+#define vec vec_f32
+#define ivec ivec_f32
+#define FN(name) name##_f32
+#include "families.inc.c"
+#undef T
+#undef vec
+#undef ivec
+#undef FN
+
+#define T double
+#define vec vec_f64
+#define ivec ivec_f64
+#define FN(name) name##_f64
+#include "families.inc.c"
+#undef T
+#undef vec
+#undef ivec
+#undef FN
+
+const struct mv_kernels ISA_TABLE = {MV_TABLE};

@@ -1,0 +1,47 @@
+"""The errors that a user meets: each says what was expected, what came, where, and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ShapeError(ValueError):
+    """Arguments whose shapes do not fit together: names the operation, each argument, the axis, and the module path."""
+
+    def __init__(self, operation: str, problem: str, arguments: str, hint: str = "") -> None:
+        super().__init__(problem)
+        self.operation, self.problem, self.arguments, self.hint = operation, problem, arguments, hint
+        self.path = ""
+        self._innermost: Any = None
+
+    def entered(self, module: Any) -> None:
+        """Called by each module the error passes through, innermost first; the outermost one knows the whole path."""
+        self._innermost = self._innermost or module
+        inner = next((name for name, child in module.named_modules() if child is self._innermost), "")
+        self.path = ".".join(filter(None, [type(module).__name__, inner]))
+
+    def __str__(self) -> str:
+        lines = [f"{self.operation}: {self.problem}", f"  arguments: {self.arguments}"]
+        lines += [f"  in module: {self.path}"] if self.path else []
+        lines += [f"  hint: {self.hint}"] if self.hint else []
+        return "\n".join(lines)
+
+
+class DtypeError(TypeError):
+    """Arguments whose element types do not fit together."""
+
+
+class GraphError(RuntimeError):
+    """A backward pass that cannot be right: a freed graph, a kept array that changed, a missing gradient."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be loaded: a foreign or truncated file, or entries that do not fit the model."""
+
+
+class DataError(ValueError):
+    """A data folder or file that is absent, empty or corrupt."""
+
+
+class NoKernelsWarning(UserWarning):
+    """The C kernels are not built here; the NumPy definitions compute instead."""

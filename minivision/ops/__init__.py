@@ -1,0 +1,8 @@
+"""The operations: each a NumPy definition and a closed-form VJP side by side, in files by kind.
+
+Importing this package fills op.OPS and teaches Tensors NumPy's functions and torch's methods.
+"""
+
+from . import activation, attention, elementwise, loss, matmul, methods, norm, reduce, shape, softmax
+
+__all__ = ["activation", "attention", "elementwise", "loss", "matmul", "methods", "norm", "reduce", "shape", "softmax"]

@@ -1,0 +1,364 @@
+"""Arithmetic, powers, exponentials, comparisons and selections, element by element with NumPy's broadcasting."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..op import op
+from ..tape import METHODS, NUMPY, Tensor
+
+# --------------------------------------------------------------------------------------------------- broadcasting
+
+
+def shape_of(x: Any) -> tuple[int, ...]:
+    """The shape of an array, a Tensor or a number."""
+    return getattr(x, "shape", ())
+
+
+def unbroadcast(dy: Any, shape: tuple[int, ...]) -> Any:
+    """Sums dy over the axes along which `shape` was broadcast to dy.shape: the VJP of broadcasting."""
+    if dy.shape == shape:
+        return dy
+    extra = dy.ndim - len(shape)
+    axes = tuple(range(extra)) + tuple(i + extra for i, n in enumerate(shape) if n == 1 and dy.shape[i + extra] != 1)
+    return np.reshape(np.sum(dy, axis=axes), shape)
+
+
+# ----------------------------------------------------------------------------------------------------- arithmetic
+
+
+def _add(a, b):
+    """y = a + b
+
+    shapes: a, b broadcast -> y;  keeps: shapes
+    """
+    return np.add(a, b), (shape_of(a), shape_of(b))
+
+
+def _add_vjp(dy, kept):
+    """da = dy,  db = dy"""
+    a, b = kept
+    return unbroadcast(dy, a), unbroadcast(dy, b)
+
+
+def _subtract(a, b):
+    """y = a - b
+
+    shapes: a, b broadcast -> y;  keeps: shapes
+    """
+    return np.subtract(a, b), (shape_of(a), shape_of(b))
+
+
+def _subtract_vjp(dy, kept):
+    """da = dy,  db = -dy"""
+    a, b = kept
+    return unbroadcast(dy, a), unbroadcast(-dy, b)
+
+
+def _multiply(a, b):
+    """y = a b
+
+    shapes: a, b broadcast -> y;  keeps: a, b
+    """
+    return np.multiply(a, b), (a, b)
+
+
+def _multiply_vjp(dy, kept, *, needs):
+    """da = dy b,  db = dy a"""
+    a, b = kept
+    return unbroadcast(dy * b, shape_of(a)) if needs[0] else None, unbroadcast(dy * a, shape_of(b)) if needs[1] else None
+
+
+def _divide(a, b):
+    """y = a / b
+
+    shapes: a, b broadcast -> y;  keeps: a, b
+    """
+    return np.true_divide(a, b), (a, b)
+
+
+def _divide_vjp(dy, kept, *, needs):
+    """da = dy / b,  db = -dy a / b^2"""
+    a, b = kept
+    return unbroadcast(dy / b, shape_of(a)) if needs[0] else None, unbroadcast(-dy * a / (b * b), shape_of(b)) if needs[1] else None
+
+
+def _power(a, b):
+    """y = a^b
+
+    shapes: a, b broadcast -> y;  keeps: a, b
+    """
+    return np.power(a, b), (a, b)
+
+
+def _power_vjp(dy, kept, *, needs):
+    """da = dy b a^(b - 1),  db = dy a^b log a   (both 0 where the factor in front is 0)"""
+    a, b = kept
+    da = unbroadcast(dy * b * np.power(a, b - 1.0), shape_of(a)) if needs[0] else None
+    db = unbroadcast(dy * np.power(a, b) * np.log(np.where(a == 0, 1.0, a)), shape_of(b)) if needs[1] else None
+    return da, db
+
+
+def _negative(x):
+    """y = -x
+
+    shapes: x -> y;  keeps: nothing
+    """
+    return np.negative(x), ()
+
+
+def _negative_vjp(dy, kept):
+    """dx = -dy"""
+    return -dy
+
+
+def _absolute(x):
+    """y = |x|
+
+    shapes: x -> y;  keeps: x
+    """
+    return np.absolute(x), (x,)
+
+
+def _absolute_vjp(dy, kept):
+    """dx = dy sign(x)"""
+    return dy * np.sign(kept[0])
+
+
+# ------------------------------------------------------------------------------------- exponentials, trigonometry
+
+
+def _exp(x):
+    """y = exp(x)
+
+    shapes: x -> y;  keeps: y
+    """
+    y = np.exp(x)
+    return y, (y,)
+
+
+def _exp_vjp(dy, kept):
+    """dx = dy y"""
+    return dy * kept[0]
+
+
+def _log(x):
+    """y = log(x)
+
+    shapes: x -> y;  keeps: x
+    """
+    return np.log(x), (x,)
+
+
+def _log_vjp(dy, kept):
+    """dx = dy / x"""
+    return dy / kept[0]
+
+
+def _sqrt(x):
+    """y = sqrt(x)
+
+    shapes: x -> y;  keeps: y
+    """
+    y = np.sqrt(x)
+    return y, (y,)
+
+
+def _sqrt_vjp(dy, kept):
+    """dx = dy / (2 y)"""
+    return dy / (2.0 * kept[0])
+
+
+def _sin(x):
+    """y = sin(x)
+
+    shapes: x -> y;  keeps: x
+    """
+    return np.sin(x), (x,)
+
+
+def _sin_vjp(dy, kept):
+    """dx = dy cos(x)"""
+    return dy * np.cos(kept[0])
+
+
+def _cos(x):
+    """y = cos(x)
+
+    shapes: x -> y;  keeps: x
+    """
+    return np.cos(x), (x,)
+
+
+def _cos_vjp(dy, kept):
+    """dx = -dy sin(x)"""
+    return -dy * np.sin(kept[0])
+
+
+def _tanh(x):
+    """y = tanh(x)
+
+    shapes: x -> y;  keeps: y
+    """
+    y = np.tanh(x)
+    return y, (y,)
+
+
+def _tanh_vjp(dy, kept):
+    """dx = dy (1 - y^2)"""
+    return dy * (1.0 - kept[0] * kept[0])
+
+
+_erf_of_each = np.frompyfunc(math.erf, 1, 1)
+
+
+def _erf(x):
+    """y = 2 / sqrt(pi) integral_0^x exp(-t^2) dt
+
+    shapes: x -> y;  keeps: x
+    """
+    return np.asarray(_erf_of_each(x)).astype(x.dtype), (x,)
+
+
+def _erf_vjp(dy, kept):
+    """dx = dy 2 / sqrt(pi) exp(-x^2)"""
+    (x,) = kept
+    return dy * (2.0 / math.sqrt(math.pi) * np.exp(-x * x))
+
+
+# ------------------------------------------------------------------------------------------------------ selection
+
+
+def _where(condition, a, b):
+    """y = a where the condition holds, b elsewhere
+
+    shapes: condition, a, b broadcast -> y;  keeps: condition, shapes
+    """
+    return np.where(condition, a, b), (condition, shape_of(a), shape_of(b))
+
+
+def _where_vjp(dy, kept):
+    """da = dy where the condition holds, db = dy elsewhere"""
+    condition, a, b = kept
+    return None, unbroadcast(np.where(condition, dy, 0.0), a), unbroadcast(np.where(condition, 0.0, dy), b)
+
+
+def _maximum(a, b):
+    """y = max(a, b), NaN if either is
+
+    shapes: a, b broadcast -> y;  keeps: a, b
+    """
+    return np.maximum(a, b), (a, b)
+
+
+def _maximum_vjp(dy, kept):
+    """da = dy [a > b] + dy / 2 [a = b],  db = dy - da"""
+    a, b = kept
+    share = _share(a, b, dy)
+    return unbroadcast(dy * share, shape_of(a)), unbroadcast(dy * (1.0 - share), shape_of(b))
+
+
+def _minimum(a, b):
+    """y = min(a, b), NaN if either is
+
+    shapes: a, b broadcast -> y;  keeps: a, b
+    """
+    return np.minimum(a, b), (a, b)
+
+
+def _minimum_vjp(dy, kept):
+    """da = dy [a < b] + dy / 2 [a = b],  db = dy - da"""
+    a, b = kept
+    share = _share(b, a, dy)
+    return unbroadcast(dy * share, shape_of(a)), unbroadcast(dy * (1.0 - share), shape_of(b))
+
+
+def _share(a: Any, b: Any, like: Any) -> np.ndarray:
+    """1 where a > b, 1/2 at a tie, 0 elsewhere: a constant, also for gradients of gradients."""
+    a, b = raw(a), raw(b)
+    return ((a > b) + 0.5 * (a == b)).astype(like.dtype)
+
+
+def raw(x: Any) -> Any:
+    """The array inside a Tensor, anything else as it is: for comparisons, which have no gradient."""
+    return x.data if isinstance(x, Tensor) else x
+
+
+def _clamp(x, *, min=None, max=None):
+    """y = x, held between min and max
+
+    shapes: x -> y;  keeps: x
+    """
+    return np.clip(x, min, max), (x,)
+
+
+def _clamp_vjp(dy, kept, *, min=None, max=None):
+    """dx = dy [min <= x <= max]"""
+    x = raw(kept[0])
+    inside = (x >= (-np.inf if min is None else min)) & (x <= (np.inf if max is None else max))
+    return np.where(inside, dy, 0.0)
+
+
+def _cast(x, *, dtype):
+    """y = x in another element type
+
+    shapes: x -> y;  keeps: dtype
+    """
+    return x.astype(dtype), (x.dtype,)
+
+
+def _cast_vjp(dy, kept, *, dtype):
+    """dx = dy in x's element type"""
+    return dy.astype(kept[0])
+
+
+add = op("add", _add, _add_vjp, numpy=np.add, method="add")
+subtract = op("subtract", _subtract, _subtract_vjp, numpy=np.subtract, method="sub")
+multiply = op("multiply", _multiply, _multiply_vjp, numpy=np.multiply, method="mul")
+divide = op("divide", _divide, _divide_vjp, numpy=np.true_divide, method="div")
+power = op("power", _power, _power_vjp, numpy=np.power, method="pow")
+negative = op("negative", _negative, _negative_vjp, numpy=np.negative, method="neg")
+absolute = op("absolute", _absolute, _absolute_vjp, numpy=np.absolute, method="abs")
+exp = op("exp", _exp, _exp_vjp, numpy=np.exp, method="exp")
+log = op("log", _log, _log_vjp, numpy=np.log, method="log")
+sqrt = op("sqrt", _sqrt, _sqrt_vjp, numpy=np.sqrt, method="sqrt")
+sin = op("sin", _sin, _sin_vjp, numpy=np.sin, method="sin")
+cos = op("cos", _cos, _cos_vjp, numpy=np.cos, method="cos")
+tanh = op("tanh", _tanh, _tanh_vjp, numpy=np.tanh, method="tanh")
+erf = op("erf", _erf, _erf_vjp, method="erf")
+where = op("where", _where, _where_vjp, numpy=np.where)
+maximum = op("maximum", _maximum, _maximum_vjp, numpy=np.maximum, method="maximum")
+minimum = op("minimum", _minimum, _minimum_vjp, numpy=np.minimum, method="minimum")
+clamp = op("clamp", _clamp, _clamp_vjp)
+cast = op("cast", _cast, _cast_vjp)
+
+NUMPY[np.clip] = lambda x, a_min=None, a_max=None: clamp(x, min=a_min, max=a_max)
+METHODS["clamp"] = lambda self, min=None, max=None: clamp(self, min=min, max=max)
+METHODS["square"] = lambda self: self * self
+METHODS["rsqrt"] = lambda self: 1.0 / np.sqrt(self)
+METHODS["where"] = lambda self, condition, other: where(condition, self, other)
+NUMPY[np.square] = METHODS["square"]
+NUMPY[np.positive] = lambda x: x
+
+
+# --------------------------------------------------------------------------------- comparisons: no gradient flows
+
+
+def _without_gradient(function: Any) -> Any:
+    def compare(*args: Any) -> Tensor:
+        return Tensor(np.asarray(function(*map(raw, args))))
+
+    return compare
+
+
+for _name, _function in {
+    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
+    "logical_and": np.logical_and, "logical_or": np.logical_or, "logical_not": np.logical_not, "sign": np.sign,
+    "isnan": np.isnan, "isfinite": np.isfinite, "isinf": np.isinf, "floor": np.floor, "ceil": np.ceil, "round": np.rint,
+    "bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bitwise_not": np.invert, "remainder": np.remainder,
+    "floor_divide": np.floor_divide,
+}.items():  # fmt: skip
+    NUMPY[_function] = METHODS[_name] = _without_gradient(_function)

@@ -1,0 +1,109 @@
+"""Shapes that a machine checks: reads the `shapes:` line of an operation's docstring and holds arguments against it.
+
+    shapes: x(*, I), weight(O, I), bias(O) -> y(*, O)
+
+A name stands for one size, the same wherever it appears; a number for itself; `*` for any leading axes, the same
+wherever it appears; `...` for leading axes that broadcast. An argument without brackets may have any shape.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .errors import DtypeError, ShapeError
+
+Shape = tuple[int, ...]
+
+
+class Signature:
+    """The parsed `shapes:` line of one operation; without one, arguments are held to NumPy's broadcasting alone."""
+
+    def __init__(self, operation: str, definition: Callable[..., Any]) -> None:
+        line = re.search(r"shapes:\s*(.*?)\s*->", definition.__doc__ or "", re.S)
+        names = [p.name for p in inspect.signature(definition).parameters.values() if p.kind is not p.KEYWORD_ONLY]
+        dims = {name: inner for name, inner in re.findall(r"(\w+)\(([^)]*)\)", line.group(1))} if line else {}
+        self.operation, self.names, self.declared = operation, names, bool(dims)
+        self.dims = {name: [token.strip() for token in inner.split(",") if token.strip()] for name, inner in dims.items()}
+        self._passed: set[tuple[Any, ...]] = set()  # shapes that were checked before
+
+    def describe(self, arguments: tuple[Any, ...]) -> str:
+        """`x (2, 3) float32, weight (4, 5) float32`."""
+        return ", ".join(
+            f"{self.name(i)} {tuple(a.shape)} {a.dtype}" if hasattr(a, "shape") else f"{self.name(i)} {a!r}" for i, a in enumerate(arguments)
+        )
+
+    def name(self, position: int) -> str:
+        """The name of the argument at a position; *arrays share the last one."""
+        return self.names[min(position, len(self.names) - 1)]
+
+    def check(self, arguments: tuple[Any, ...]) -> np.dtype | None:
+        """The floating element type that the arguments share; DtypeError or ShapeError where they do not fit together."""
+        arrays = [a for a in arguments if isinstance(a, np.ndarray)]
+        dtypes = {a.dtype for a in arrays if a.dtype.kind in "fc"}
+        if len(dtypes) > 1:
+            hint = "convert one side with .to(dtype), .float() or .double()"
+            raise DtypeError(f"{self.operation}: element types must agree, got {self.describe(arguments)}\n  hint: {hint}")
+        shapes = tuple(a.shape if isinstance(a, np.ndarray) else None for a in arguments)
+        if self.dims and shapes not in self._passed:
+            self._check_shapes(arguments)
+            if len(self._passed) >= 4096:
+                self._passed.clear()
+            self._passed.add(shapes)
+        return next(iter(dtypes), None)
+
+    def _check_shapes(self, arguments: tuple[Any, ...]) -> None:
+        sizes: dict[str, tuple[int, str]] = {}
+        leading: dict[str, tuple[Shape, str]] = {}
+        for name, a in zip(self.names, arguments, strict=False):
+            if name in self.dims and hasattr(a, "shape"):
+                self._check_one(name, tuple(a.shape), arguments, sizes, leading)
+
+    def _check_one(self, name: str, shape: Shape, arguments: Any, sizes: Any, leading: Any) -> None:
+        dims = self.dims[name]
+        star = dims[0] if dims and dims[0] in ("*", "...") else None
+        fixed = dims[1:] if star else dims
+        if len(shape) < len(fixed) or (star is None and len(shape) != len(fixed)):
+            want = f"{'at least ' if star else ''}{len(fixed)} axes ({', '.join(dims)})"
+            self._fail(f"{name} should have {want}, got {len(shape)}: {shape}", arguments)
+        if star:
+            front = shape[: len(shape) - len(fixed)]
+            other, who = leading.setdefault(star, (front, name))
+            fits = other == front if star == "*" else broadcasts(other, front)
+            if not fits:
+                self._fail(f"{name} has leading axes {front}, but {who} has {other}", arguments)
+            if star == "..." and len(front) > len(other):
+                leading[star] = (front, name)
+        for axis, dim in zip(range(-len(fixed), 0), fixed, strict=True):
+            size, who = (int(dim), "the operation") if dim.isdigit() else sizes.setdefault(dim, (shape[axis], f"{name} axis {axis}"))
+            if shape[axis] != size:
+                self._fail(f"{name} has {shape[axis]} at axis {axis} ({dim}), but {who} has {size}", arguments, dim)
+
+    def _fail(self, problem: str, arguments: Any, dim: str = "") -> None:
+        hint = "sizes called " + dim + " must agree; " if dim else ""
+        spec = ", ".join(f"{name}({', '.join(dims)})" for name, dims in self.dims.items())
+        swapped = [n for n, a in zip(self.names, arguments, strict=False) if dim and len(getattr(a, "shape", ())) == 2 and dim in self.dims.get(n, [])]
+        hint += f"expected {spec}" + (f"; is {' or '.join(swapped)} transposed?" if swapped else "")
+        raise ShapeError(self.operation, problem, self.describe(arguments), hint)
+
+    def explain(self, error: Exception, arguments: tuple[Any, ...]) -> ShapeError:
+        """NumPy's complaint about shapes as a ShapeError that names the arguments and the first axis that disagrees."""
+        shapes = [tuple(a.shape) for a in arguments if hasattr(a, "shape")]
+        problem, hint = str(error), "see the operation's docstring for the shapes it takes"
+        for first, second in zip(shapes, shapes[1:], strict=False):
+            for axis in range(1, min(len(first), len(second)) + 1):
+                sizes = {first[-axis], second[-axis]}
+                if not self.declared and len(sizes) == 2 and 1 not in sizes:
+                    problem = f"{first} and {second} do not broadcast: axis {-axis} has {first[-axis]} and {second[-axis]}"
+                    hint = "sizes must be equal or 1, counted from the last axis; reshape or unsqueeze one of them"
+                    return ShapeError(self.operation, problem, self.describe(arguments), hint)
+        return ShapeError(self.operation, problem, self.describe(arguments), hint)
+
+
+def broadcasts(first: Shape, second: Shape) -> bool:
+    """Whether two shapes broadcast together by NumPy's rule."""
+    return all(m == n or 1 in (m, n) for m, n in zip(reversed(first), reversed(second), strict=False))
