@@ -1,4 +1,9 @@
 /* Every kernel family, for the element type T that is defined where this file is included. */
 #define VL ((int64_t)(sizeof(vec) / sizeof(T)))
+#include "math.inc.c"
 #include "gemm.inc.c"
+#include "attention.inc.c"
+#include "norm.inc.c"
+#include "elementwise.inc.c"
+#include "optim.inc.c"
 #undef VL

@@ -98,35 +98,50 @@ static void FN(gemm_pack_b)(int64_t k, int64_t columns, const T *b, int64_t b_p,
                 packed[p * NR + j] = b[p * b_p + j * b_j];
 }
 
-/* One thread's slice of one product; `packed_b` holds GEMM_KC * GEMM_NC elements, `packed_a` GEMM_KC * MR. */
-static void FN(gemm_slice)(int64_t m, int64_t n, int64_t k, const T *a, int64_t a_i, int64_t a_p, const T *b,
-                           int64_t b_p, int64_t b_j, T *c, int64_t c_i, const T *bias, T *packed_b, T *packed_a)
+/* c = a b by panels of B: packed ones (b_p = NR, b_j = the rows that were packed) or columns in place (b_j = 1).
+ * `packed_a` holds k * MR elements. */
+INLINE void FN(gemm_panels)(int64_t m, int64_t n, int64_t k, const T *a, int64_t a_i, int64_t a_p, const T *b, int64_t b_p,
+                            int64_t b_j, T *c, int64_t c_i, const T *bias, int first, T *packed_a)
 {
-    const int64_t nc = GEMM_NC(NR);
-    for (int64_t j0 = 0; j0 < n; j0 += nc)
-        for (int64_t p0 = 0; p0 < k; p0 += GEMM_KC) {
-            const int64_t j1 = MIN(n, j0 + nc), kc = MIN(k - p0, GEMM_KC);
-            const int in_place = b_j == 1 && m <= 2 * MR; /* too few rows to earn back the packing */
-            for (int64_t j = j0; j < j1; j += NR)
-                if (!in_place || j1 - j < NR)
-                    FN(gemm_pack_b)(kc, MIN(NR, j1 - j), b + p0 * b_p + j * b_j, b_p, b_j, packed_b + (j - j0) * kc);
-            for (int64_t i = 0; i < m; i += MR) {
-                const int64_t rows = MIN(MR, m - i);
-                const int pack_a = rows < MR || a_p != 1;
-                const T *a_i0 = a + i * a_i + p0 * a_p;
-                if (pack_a)
-                    FN(gemm_pack_a)(rows, kc, a_i0, a_i, a_p, packed_a);
-                for (int64_t j = j0; j < j1; j += NR) {
-                    const int packed = !in_place || j1 - j < NR;
-                    const T *b_j0 = packed ? packed_b + (j - j0) * kc : b + p0 * b_p + j;
-                    vec acc[MR][NV];
-                    if (pack_a)
-                        FN(gemm_micro)(kc, packed_a, 1, MR, b_j0, packed ? NR : b_p, acc);
-                    else
-                        FN(gemm_micro)(kc, a_i0, a_i, 1, b_j0, packed ? NR : b_p, acc);
-                    FN(gemm_store)(acc, rows, MIN(NR, j1 - j), c + i * c_i + j, c_i, bias ? bias + j : NULL, p0 == 0);
-                }
-            }
+    for (int64_t i = 0; i < m; i += MR) {
+        const int64_t rows = MIN(MR, m - i);
+        const int pack_a = rows < MR || a_p != 1;
+        if (pack_a)
+            FN(gemm_pack_a)(rows, k, a + i * a_i, a_i, a_p, packed_a);
+        for (int64_t j = 0; j < n; j += NR) {
+            vec acc[MR][NV];
+            if (pack_a)
+                FN(gemm_micro)(k, packed_a, 1, MR, b + j * b_j, b_p, acc);
+            else
+                FN(gemm_micro)(k, a + i * a_i, a_i, 1, b + j * b_j, b_p, acc);
+            FN(gemm_store)(acc, rows, MIN(NR, n - j), c + i * c_i + j, c_i, bias ? bias + j : NULL, first);
+        }
+    }
+}
+
+/* All of B (k, n) as panels. */
+static void FN(gemm_pack_panels)(int64_t k, int64_t n, const T *b, int64_t b_p, int64_t b_j, T *packed)
+{
+    for (int64_t j = 0; j < n; j += NR)
+        FN(gemm_pack_b)(k, MIN(NR, n - j), b + j * b_j, b_p, b_j, packed + j * k);
+}
+
+/* One thread's slice of one product; `packed_b` holds GEMM_KC * GEMM_NC elements, `packed_a` GEMM_KC * MR. */
+static void FN(gemm_slice)(int64_t m, int64_t n, int64_t k, const T *a, int64_t a_i, int64_t a_p, const T *b, int64_t b_p,
+                           int64_t b_j, T *c, int64_t c_i, const T *bias, T *packed_b, T *packed_a)
+{
+    for (int64_t j = 0; j < n; j += GEMM_NC(NR))
+        for (int64_t p = 0; p < k; p += GEMM_KC) {
+            const int64_t nc = MIN(n - j, GEMM_NC(NR)), kc = MIN(k - p, GEMM_KC);
+            const int64_t in_place = b_j == 1 && m <= 2 * MR ? nc / NR * NR : 0; /* columns whose packing few rows would not repay */
+            const T *a_p0 = a + p * a_p, *b_pj = b + p * b_p + j * b_j, *bias_j = bias ? bias + j : NULL;
+            if (in_place)
+                FN(gemm_panels)(m, in_place, kc, a_p0, a_i, a_p, b_pj, b_p, 1, c + j, c_i, bias_j, p == 0, packed_a);
+            if (in_place == nc)
+                continue;
+            FN(gemm_pack_panels)(kc, nc - in_place, b_pj + in_place * b_j, b_p, b_j, packed_b);
+            FN(gemm_panels)(m, nc - in_place, kc, a_p0, a_i, a_p, packed_b, NR, kc, c + j + in_place, c_i,
+                            bias ? bias_j + in_place : NULL, p == 0, packed_a);
         }
 }
 

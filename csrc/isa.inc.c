@@ -30,20 +30,24 @@
 #define vec vec_f32
 #define ivec ivec_f32
 #define FN(name) name##_f32
+#define T_IS_F32 1
 #include "families.inc.c"
 #undef T
 #undef vec
 #undef ivec
 #undef FN
+#undef T_IS_F32
 
 #define T double
 #define vec vec_f64
 #define ivec ivec_f64
 #define FN(name) name##_f64
+#define T_IS_F32 0
 #include "families.inc.c"
 #undef T
 #undef vec
 #undef ivec
 #undef FN
+#undef T_IS_F32
 
 const struct mv_kernels ISA_TABLE = {MV_TABLE};

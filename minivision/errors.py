@@ -45,3 +45,7 @@ class DataError(ValueError):
 
 class NoKernelsWarning(UserWarning):
     """The C kernels are not built here; the NumPy definitions compute instead."""
+
+
+class TrainingError(RuntimeError):
+    """Training that cannot go on: a loss or a gradient that is NaN or infinite."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ._library import Kernel, function, get_num_threads, pointer, strides, takes, workspace
+from .norm import sum_rows
 
 
 def product(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
@@ -50,5 +51,14 @@ def _linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> Any:
     return product(x[None] if x.ndim == 1 else x, weight.T, bias).reshape(*x.shape[:-1], len(weight)), (x, weight, bias is not None)
 
 
+def _linear_vjp(dy: np.ndarray, kept: Any, *, needs: tuple[bool, ...]) -> Any:
+    x, weight, has_bias = kept
+    if not takes(dy, x, weight):
+        return NotImplemented
+    rows, columns = dy.reshape(-1, dy.shape[-1]), x.reshape(-1, x.shape[-1])
+    dx = product(rows, weight).reshape(x.shape) if needs[0] else None
+    return dx, product(rows.T, columns) if needs[1] else None, sum_rows(rows) if has_bias and needs[2] else None
+
+
 matmul = Kernel(_matmul)
-linear = Kernel(_linear)
+linear = Kernel(_linear, _linear_vjp)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from .. import kernels
 from ..op import op
 from .elementwise import erf, raw
 
@@ -86,5 +87,5 @@ def _gelu_tanh_vjp(dy, kept):
 relu = op("relu", _relu, _relu_vjp, method="relu")
 sigmoid = op("sigmoid", _sigmoid, _sigmoid_vjp, method="sigmoid")
 silu = op("silu", _silu, _silu_vjp)
-gelu = op("gelu", _gelu, _gelu_vjp)
+gelu = op("gelu", _gelu, _gelu_vjp, kernel=kernels.gelu)
 gelu_tanh = op("gelu_tanh", _gelu_tanh, _gelu_tanh_vjp)

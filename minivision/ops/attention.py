@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import kernels
 from ..op import op
 from .elementwise import raw, unbroadcast
 from .matmul import matmul, transpose_last
@@ -53,4 +54,4 @@ def _attention_vjp(dy, kept, *, causal=False, scale=1.0):
     return dq, dk, unbroadcast(matmul(transpose_last(p), dy), v.shape), dmask
 
 
-attention = op("attention", _attention, _attention_vjp)
+attention = op("attention", _attention, _attention_vjp, kernel=kernels.attention)

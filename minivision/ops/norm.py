@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import kernels
 from ..op import op
 
 
@@ -30,4 +31,4 @@ def _layer_norm_vjp(dy, kept, *, eps=1e-5):
     return dx, None if weight is None else np.sum(dy * h, axis=rows), np.sum(dy, axis=rows) if has_bias else None
 
 
-layer_norm = op("layer_norm", _layer_norm, _layer_norm_vjp)
+layer_norm = op("layer_norm", _layer_norm, _layer_norm_vjp, kernel=kernels.layer_norm)
