@@ -79,7 +79,7 @@ class Tensor(NDArrayOperatorsMixin):
 
     def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
         """Adds d(self)/d(leaf), times `gradient` (default 1, for a scalar), to the grad of every leaf that requires one."""
-        shared = {id(getattr(gradient, "data", gradient))}
+        shared = {id(gradient.data if isinstance(gradient, Tensor) else gradient)}
         for leaf, dx in _pull([self], [gradient], None, create_graph, retain_graph).items():
             if not create_graph:  # a grad owns its memory: it may be clipped or zeroed in place
                 dx = Tensor(dx.copy() if dx.base is not None or id(dx) in shared else dx)

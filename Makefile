@@ -1,0 +1,30 @@
+# Short names for what CONTRIBUTING describes; everything here also works by hand.
+PYTHON ?= python
+
+.PHONY: install test lint format gradcheck train clean
+
+install:        ## build the kernels and install in place, with everything a developer needs
+	$(PYTHON) -m pip install -e ".[dev]"
+
+test:           ## the whole suite
+	$(PYTHON) -m pytest
+
+lint:           ## what CI holds against a change before the tests
+	ruff check .
+	ruff format --check .
+	clang-format --dry-run --Werror csrc/*.c csrc/*.h
+	mypy
+
+format:         ## put Python and C into the house style
+	ruff check --fix .
+	ruff format .
+	clang-format -i csrc/*.c csrc/*.h
+
+gradcheck:      ## prove every operation
+	$(PYTHON) -m minivision gradcheck
+
+train:          ## the README's first command, without the installation
+	$(PYTHON) -m minivision train vit --data digits --out runs/vit
+
+clean:
+	rm -rf build dist *.egg-info minivision/*.so .pytest_cache .mypy_cache .ruff_cache

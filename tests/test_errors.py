@@ -1,0 +1,60 @@
+"""A shape that does not fit is refused in words that name the operation, the arguments, the axis, the place and the mend."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import minivision as mv
+
+F = mv.functional
+
+
+def test_linear_names_the_axis_and_both_shapes():
+    with pytest.raises(mv.ShapeError) as caught:
+        F.linear(mv.tensor(np.zeros((2, 5))), mv.tensor(np.zeros((3, 4))))
+    text = str(caught.value)
+    assert "linear: weight has 4 at axis -1 (I), but x axis -1 has 5" in text
+    assert "x (2, 5) float64, weight (3, 4) float64" in text
+    assert "hint:" in text
+
+
+def test_broadcasting_names_the_axis():
+    with pytest.raises(mv.ShapeError, match=r"\(2, 3\) and \(4, 3\) do not broadcast: axis -2 has 2 and 4"):
+        mv.tensor(np.zeros((2, 3))) + mv.tensor(np.zeros((4, 3)))
+
+
+def test_matmul_names_the_reduced_axis():
+    with pytest.raises(mv.ShapeError, match=r"b has 5 at axis -2 \(K\), but a axis -1 has 4"):
+        mv.tensor(np.zeros((3, 4))) @ mv.tensor(np.zeros((5, 6)))
+
+
+def test_layer_norm_names_a_weight_of_another_width():
+    with pytest.raises(mv.ShapeError, match=r"weight has 5 at axis -1 \(N\), but x axis -1 has 4"):
+        F.layer_norm(mv.tensor(np.zeros((3, 4))), (4,), mv.tensor(np.zeros(5)))
+
+
+def test_attention_names_keys_and_values_that_differ():
+    q, k, v = (mv.tensor(np.zeros((2, n, 4))) for n in (3, 5, 6))
+    with pytest.raises(mv.ShapeError, match=r"v has 6 at axis -2 \(N\), but k axis -2 has 5"):
+        F.scaled_dot_product_attention(q, k, v)
+
+
+def test_a_reshape_that_cannot_be_is_a_shape_error():
+    with pytest.raises(mv.ShapeError, match="reshape: cannot reshape"):
+        mv.tensor(np.zeros((2, 3))).reshape(4, 2)
+
+
+def test_concatenation_of_shapes_that_differ_is_a_shape_error():
+    with pytest.raises(mv.ShapeError, match="concatenate"):
+        np.concatenate([mv.tensor(np.zeros((2, 3))), mv.tensor(np.zeros((2, 4)))], axis=0)
+
+
+def test_an_unknown_numpy_function_says_what_to_use():
+    with pytest.raises(TypeError, match=r"np.fft.*|np.\w+ is not an operation on Tensors; see mv.functional"):
+        np.linalg.svd(mv.tensor(np.eye(3)))
+
+
+def test_an_unknown_attribute_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'softplus'"):
+        mv.tensor([1.0]).softplus()

@@ -1,0 +1,83 @@
+"""The shape of the house: nothing imports upward, the engine stays small, importing it stays light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import minivision
+
+PACKAGE = Path(minivision.__file__).parent
+# A file may import from its own layer's folder and from the layers above it in this list.
+LAYERS = [
+    ["errors"],
+    ["kernels"],
+    ["recording", "tape", "shapes", "backend", "op", "random"],
+    ["ops"],
+    ["functional"],
+    ["nn"],
+    ["optim", "schedule", "checkpoint", "profile", "data"],
+    ["models"],
+    ["gradcheck", "proof", "plot", "train"],
+    ["doctor", "cli"],
+]
+LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
+
+
+def place(path: Path) -> str:
+    """The layer name of a file: its top-level module or package."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names inside minivision that a file imports, wherever in the file."""
+    package = ["minivision", *path.relative_to(PACKAGE).parts[:-1]]
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1] + (node.module.split(".") if node.module else [])
+            names |= {base[1]} if len(base) > 1 else {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("minivision"):
+            parts = (node.module or "").split(".")
+            names |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+    return names
+
+
+SOURCES = sorted(p for p in PACKAGE.rglob("*.py") if place(p) not in ("__init__", "__main__"))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_nothing_imports_upward(path):
+    own = place(path)
+    assert own in LEVEL, f"{path.name} has no layer: add it to LAYERS"
+    for name in imported(path) & LEVEL.keys():
+        assert LEVEL[name] <= LEVEL[own], f"{path.relative_to(PACKAGE)} imports {name}, which stands above {own}"
+
+
+def test_the_tape_knows_no_operation():
+    assert not imported(PACKAGE / "tape.py") & {"op", "ops", "kernels", "functional"}
+
+
+def test_only_kernels_touch_the_compiled_module():
+    users = {place(p) for p in PACKAGE.rglob("*.py") if "_kernels" in imported(p)}
+    assert users <= {"kernels"}
+
+
+def test_the_engine_is_under_300_lines():
+    assert sum(len((PACKAGE / name).read_text().splitlines()) for name in ("tape.py", "op.py")) < 300
+
+
+@pytest.mark.parametrize("library", ["matplotlib", "rich", "sklearn", "PIL", "scipy", "torch"])
+def test_importing_minivision_is_light(library):
+    code = f"import sys, minivision, minivision.data; sys.exit('{library}' in sys.modules)"
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", code]).returncode == 0
+
+
+def test_importing_minivision_takes_under_a_quarter_second():
+    code = "import time; t = time.perf_counter(); import minivision; print(time.perf_counter() - t)"
+    runs = [float(subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True).stdout) for _ in range(5)]
+    assert min(runs) < 0.25
