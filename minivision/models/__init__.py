@@ -1,0 +1,5 @@
+"""One file per paper. The files are imported when a model is first asked for."""
+
+from ._registry import Entry, create_model, entry, list_models, register
+
+__all__ = ["Entry", "create_model", "entry", "list_models", "register"]

@@ -1,0 +1,173 @@
+"""Models by name, and what every registered model must pass: to register a model is to add these tests for it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from golden.weights import noise, weight
+
+import minivision as mv
+from minivision import functional as F
+from minivision import kernels, models, optim
+from minivision.models import _registry
+from minivision.models.vit import ViTConfig
+
+NAMES = mv.list_models()
+REFERENCE = {
+    name: found
+    for file in Path(__file__).parent.glob("golden/*.json")
+    for name, found in json.loads(file.read_text())["models"].items()
+}
+MINIATURE = {  # configuration class -> the same structure, small enough for a check of the whole model in a second
+    ViTConfig: lambda config: replace(
+        config, embed_dim=6 * config.num_heads, depth=2, img_size=3 * config.patch_size, num_classes=5
+    ),
+}
+
+
+def miniature(name, dtype=np.float64):
+    """A small model of the same structure with weights by rule, and one batch of inputs."""
+    found = models.entry(name)
+    config = MINIATURE[type(found.config)](found.config)
+    model = found.build(config).to(dtype)
+    model.load_state_dict({key: weight(key, p.shape) for key, p in model.named_parameters()})
+    return model, noise("input", (3, *config.input_shape)).astype(dtype)
+
+
+def gradients(model, x):
+    """{name: d<y, c>/d(it)} for the input and every parameter, c random; and y."""
+    x = mv.tensor(x, requires_grad=True)
+    y = model(x)
+    leaves = {"input": x, **dict(model.named_parameters())}
+    found = mv.grad(y, list(leaves.values()), mv.tensor(noise("cotangent", y.shape).astype(x.dtype)))
+    return {name: g.numpy() for name, g in zip(leaves, found, strict=True)}, y.numpy()
+
+
+# ------------------------------------------------------------------------------------------------ by name
+
+
+def test_models_are_listed_by_pattern():
+    assert mv.list_models("deit_*") == ["deit_base_patch16_224", "deit_small_patch16_224", "deit_tiny_patch16_224"]
+    assert set(mv.list_models("*")) == set(NAMES) >= {"vit_tiny_patch16_224", "vit_digits"}
+    assert mv.list_models("nothing*") == []
+
+
+def test_an_unknown_model_names_the_closest():
+    with pytest.raises(ValueError, match=r"no model 'vit_tiny_patch16_244' \(did you mean vit_tiny_patch16_224 or "):
+        mv.create_model("vit_tiny_patch16_244")
+    with pytest.raises(ValueError, match=r"no model 'qqq'; list_models\(\) shows all \d+$"):
+        mv.create_model("qqq")
+
+
+def test_an_unknown_override_names_the_closest_and_all():
+    with pytest.raises(
+        TypeError,
+        match=r"vit_digits has no option 'n_classes' \(did you mean num_classes or in_chans\?\); it takes .*drop_path_rate",
+    ):
+        mv.create_model("vit_digits", n_classes=3)
+
+
+def test_an_alias_names_the_same_model_and_is_not_listed():
+    assert models.entry("vit") is models.entry("vit_digits")
+    assert "vit" not in NAMES
+
+
+def test_overrides_change_that_model_alone():
+    assert mv.create_model("vit_digits", num_classes=3).config.num_classes == 3
+    assert mv.create_model("vit_digits").config.num_classes == 10
+
+
+@pytest.mark.parametrize("name", ["vit_digits", "vit"])
+def test_a_name_is_registered_once(name):
+    with pytest.raises(ValueError, match="registered twice"):
+        models.register(name, ViTConfig(64, 4, 4))(lambda config: None)
+
+
+def test_a_new_model_is_registered_by_its_decorator(monkeypatch):
+    monkeypatch.setattr(_registry, "_ENTRIES", {})
+    monkeypatch.setattr(_registry, "_ALIASES", {})
+    models.register("new", ViTConfig(64, 4, 4), alias="n")(lambda config: config.depth)
+    assert (mv.create_model("n", depth=9), mv.list_models()) == (9, ["new"])
+
+
+# -------------------------------------------------------------------------------------- every registered model
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_building_takes_no_memory_for_weights(name):
+    assert not any(p.is_filled() for p in mv.create_model(name).parameters())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_size_is_the_published_one(name):
+    found, model = models.entry(name), mv.create_model(name)
+    counted = mv.profile(model, found.config.input_shape)
+    reference = REFERENCE[name]
+    assert (counted.parameters, counted.macs) == (reference["params"], reference["macs"])
+    if found.params is not None:
+        assert (found.params, found.macs) == (reference["params"], reference["macs"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_entries_and_their_order_are_the_reference_s(name):
+    own = {key: "x".join(map(str, p.shape)) for key, p in mv.create_model(name).named_parameters()}
+    assert list(own.items()) == list(REFERENCE[name]["keys"].items())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_configuration_is_a_frozen_record(name):
+    config = models.entry(name).config
+    assert is_dataclass(config)
+    assert hash(config) == hash(replace(config))
+    assert all(isinstance(n, int) and n > 0 for n in config.input_shape)
+    assert "num_classes" in [field.name for field in fields(config)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_derivative_along_a_random_direction(name):
+    """d/dt <c, f(w + t v, x + t u)> at 0, by fourth-order differences in float64, is <gradients, (v, u)>."""
+    model, x = miniature(name)
+    found, _ = gradients(model, x)
+    start = {key: p.numpy().copy() for key, p in model.named_parameters()}
+    along = {key: noise(key + " direction", g.shape).astype(np.float64) for key, g in found.items()}
+
+    def at(t):
+        model.load_state_dict({key: value + t * along[key] for key, value in start.items()})
+        y = model(mv.tensor(x + t * along["input"])).numpy()
+        return np.sum(y * noise("cotangent", y.shape))
+
+    h = 1e-5
+    numeric = (8.0 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12.0 * h)
+    exact = sum(np.sum(g * along[key]) for key, g in found.items())
+    assert abs(numeric - exact) <= 1e-10 * np.sqrt(sum(np.sum(g * g) for g in found.values()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_loss_falls(name):
+    model, x = miniature(name, np.float32)
+    optimizer, target = optim.AdamW(model.parameters(), lr=3e-3), np.array([0, 1, 2])
+    losses = []
+    for _ in range(8):
+        loss = F.cross_entropy(model(mv.tensor(x)), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.skipif(not kernels.AVAILABLE, reason=f"the C kernels are not built: {kernels.REASON}")
+@pytest.mark.parametrize(("dtype", "bound"), [(np.float32, 2e-5), (np.float64, 2e-13)])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_kernels_give_what_the_definitions_give(name, dtype, bound):
+    model, x = miniature(name, dtype)
+    with mv.backend("numpy"):
+        wanted, y = gradients(model, x)
+    with mv.backend("c"):
+        found, y_c = gradients(model, x)
+    for key, g in {**wanted, "output": y}.items():
+        assert np.linalg.norm({**found, "output": y_c}[key] - g) <= bound * np.linalg.norm(g), key
