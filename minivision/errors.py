@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -16,7 +18,7 @@ class ShapeError(ValueError):
 
     def entered(self, module: Any) -> None:
         """Called by each module the error passes through, innermost first; the outermost one knows the whole path."""
-        self._innermost = self._innermost or module
+        self._innermost = module if self._innermost is None else self._innermost
         inner = next((name for name, child in module.named_modules() if child is self._innermost), "")
         self.path = ".".join(filter(None, [type(module).__name__, inner]))
 
@@ -43,8 +45,25 @@ class DataError(ValueError):
     """A data folder or file that is absent, empty or corrupt."""
 
 
+class GradcheckError(AssertionError):
+    """A gradient that is not the derivative: names the input, the element, what was expected and what came."""
+
+
 class NoKernelsWarning(UserWarning):
     """The C kernels are not built here; the NumPy definitions compute instead."""
+
+
+class SettingError(ValueError):
+    """A setting that cannot be used: an unknown model, a value out of range, one that a saved run does not have."""
+
+
+@contextmanager
+def about_settings() -> Iterator[None]:
+    """Inside, a ValueError or TypeError is about what the user asked for: it becomes a SettingError."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise SettingError(str(error)) from error
 
 
 class TrainingError(RuntimeError):

@@ -167,19 +167,19 @@ def permute(self: Tensor, *dims: Any) -> Tensor:
 @method
 def transpose(self: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two axes swapped."""
-    return np.swapaxes(self, dim0, dim1)  # type: ignore[call-overload, return-value]
+    return np.swapaxes(self, dim0, dim1)  # type: ignore[return-value]
 
 
 @method
 def unsqueeze(self: Tensor, dim: int) -> Tensor:
     """A new axis of size 1."""
-    return np.expand_dims(self, dim)  # type: ignore[call-overload, return-value]
+    return np.expand_dims(self, dim)  # type: ignore[return-value]
 
 
 @method
 def squeeze(self: Tensor, dim: int | None = None) -> Tensor:
     """Without an axis of size 1, or without all of them."""
-    return np.squeeze(self, dim)  # type: ignore[call-overload, return-value]
+    return np.squeeze(self, dim)  # type: ignore[return-value]
 
 
 @method
@@ -204,7 +204,7 @@ def split(self: Tensor, split_size: int | list[int], dim: int = 0) -> tuple[Tens
     if sum(sizes) != total:
         raise ValueError(f"split sizes {sizes} do not add up to {total}, the size of axis {dim}")
     front = (slice(None),) * (dim % self.ndim)
-    return tuple(self[(*front, slice(end - n, end))] for n, end in zip(sizes, np.cumsum(sizes).tolist(), strict=True))
+    return tuple(self[front + (slice(end - n, end),)] for n, end in zip(sizes, np.cumsum(sizes).tolist(), strict=True))
 
 
 @method
@@ -254,7 +254,7 @@ def _with_indices(reduce_op: Any, find: Any) -> Callable[..., Any]:
         if dim is None:
             return reduce_op(self, axis=None, keepdims=False)
         indices = np.expand_dims(find(self.data, axis=dim), dim)
-        values = np.take_along_axis(self, indices, dim)  # type: ignore[arg-type]
+        values: Any = shape.gather(self, indices, axis=dim)
         return (values, Tensor(indices)) if keepdim else (np.squeeze(values, dim), Tensor(indices.squeeze(dim)))
 
     return reduced

@@ -1,0 +1,183 @@
+"""What a model costs: parameters, multiply-adds (MACs) and activations of every module, counted in one forward pass.
+
+MACs are the multiplications of convolutions, linear layers, matrix products and attention's two products, for one
+sample; normalisation, activation functions, softmax, biases and pooling are not counted. Activations are the elements
+of those operations' results (Radosavovic et al. 2020, section 3.2).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .nn import Module
+from .nn.parameter import without_values
+from .op import OPS
+from .recording import no_grad
+from .tape import Tensor
+
+
+def _linear_macs(y: np.ndarray, x: np.ndarray, weight: np.ndarray, *_: Any) -> int:
+    """x (*, I) W (O, I): each of y's elements sums I products."""
+    return y.size * weight.shape[1]
+
+
+def _matmul_macs(y: np.ndarray, a: np.ndarray, b: np.ndarray) -> int:
+    """a (..., M, K) b (..., K, N): each of y's elements sums K products."""
+    return y.size * a.shape[-1]
+
+
+def _conv2d_macs(y: np.ndarray, x: np.ndarray, weight: np.ndarray, *_: Any) -> int:
+    """W (O, C / groups, kh, kw): each of y's elements sums C / groups kh kw products."""
+    return y.size * math.prod(weight.shape[1:])
+
+
+def _attention_macs(y: np.ndarray, q: np.ndarray, k: np.ndarray, *_: Any) -> int:
+    """q (..., M, D) k^T (..., D, N), then p (..., M, N) v (..., N, E)."""
+    (m, d), n = q.shape[-2:], k.shape[-2]
+    return math.prod(np.broadcast_shapes(q.shape[:-2], k.shape[:-2])) * m * n * d + y.size * n
+
+
+MACS: dict[str, Callable[..., int]] = {
+    "linear": _linear_macs,
+    "matmul": _matmul_macs,
+    "conv2d": _conv2d_macs,
+    "attention": _attention_macs,
+}
+
+
+@dataclass
+class Row:
+    """One module, with all that is inside it. output is None where the module was not called."""
+
+    path: str
+    type: str
+    parameters: int
+    output: Any = None
+    macs: int = 0
+    activations: int = 0
+
+
+@dataclass
+class Profile:
+    """`rows` for every module, the model itself first (its path is empty: it holds the totals)."""
+
+    rows: list[Row] = field(default_factory=list)
+    parameters = property(lambda self: self.rows[0].parameters, doc="Elements of all parameters, shared ones once.")
+    macs = property(lambda self: self.rows[0].macs, doc="Multiply-adds of one sample.")
+    activations = property(lambda self: self.rows[0].activations, doc="Elements of all counted operations' results.")
+
+    def table(self) -> str:
+        """Plain text: a line for each module, the totals last."""
+        cells: list[tuple[str, ...]] = [("module", "type", "output", "parameters", "MACs", "activations")]
+        cells += [_cells(row, row.path) for row in self.rows[1:]] + [_cells(self.rows[0], "total")]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = [
+            "  ".join(c.ljust(w) if i < 3 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
+            for line in cells
+        ]
+        return "\n".join(line.rstrip() for line in lines)
+
+    __str__ = table
+
+
+def _cells(row: Row, name: str) -> tuple[str, ...]:
+    return (
+        name,
+        row.type,
+        "-" if row.output is None else str(row.output),
+        *(f"{n:,}" for n in (row.parameters, row.macs, row.activations)),
+    )
+
+
+def count_parameters(model: Module) -> int:
+    """Elements of all parameters, shared ones once; no value is drawn for it."""
+    return sum(math.prod(p.shape) for p in model.parameters())
+
+
+def profile(model: Module, input_shape: tuple[int, ...], dtype: Any = np.float32) -> Profile:
+    """Counts one forward pass in evaluation mode on zeros.
+
+    input_shape: one sample's, without the batch axis: (3, 224, 224); (1, 3, 224, 224) is taken too. Values that were
+    not drawn yet stay so. The model is left as it was, also where the pass fails.
+    """
+    shape = tuple(input_shape)
+    zeros = Tensor(np.zeros(shape if len(shape) == 4 and shape[0] == 1 else (1, *shape), dtype))
+    rows = {module: Row(path, type(module).__name__, count_parameters(module)) for path, module in model.named_modules()}
+    with no_grad(), without_values(model.parameters()), _evaluating(rows), _counting(rows):
+        model(zeros)
+    return Profile(list(rows.values()))
+
+
+@contextmanager
+def _evaluating(modules: dict[Module, Row]) -> Iterator[None]:
+    """Evaluation mode; each module's own mode comes back at the end."""
+    before = {module: module.training for module in modules}
+    try:
+        for module in modules:
+            module.training = False
+        yield
+    finally:
+        for module, mode in before.items():
+            module.training = mode
+
+
+@contextmanager
+def _counting(rows: dict[Module, Row]) -> Iterator[None]:
+    """Adds what the counted operations cost to every module that is being called at the time."""
+    calling: list[Row] = []  # outermost first
+    busy: list[str] = []  # counted operations under way
+    with ExitStack() as stack:
+        for module, row in rows.items():
+            stack.enter_context(module.register_forward_pre_hook(functools.partial(_enter, calling, row)))
+            stack.enter_context(module.register_forward_hook(functools.partial(_leave, calling)))
+        for name in MACS.keys() & OPS.keys():
+            stack.enter_context(_counted(name, calling, busy))
+        yield
+
+
+def _enter(calling: list[Row], row: Row, module: Module, args: tuple[Any, ...]) -> None:
+    calling.append(row)
+
+
+def _leave(calling: list[Row], module: Module, args: tuple[Any, ...], output: Any) -> None:
+    calling.pop().output = _shape(output)
+
+
+def _shape(output: Any) -> Any:
+    """The shape of a Tensor; of several, in their own arrangement."""
+    if isinstance(output, (tuple, list)):
+        return [_shape(part) for part in output]
+    if isinstance(output, dict):
+        return {name: _shape(part) for name, part in output.items()}
+    return getattr(output, "shape", None)
+
+
+@contextmanager
+def _counted(name: str, calling: list[Row], busy: list[str]) -> Iterator[None]:
+    """Counts an operation's forward passes, but not those of operations that its definition is made of."""
+    operation = OPS[name]
+    forward = operation.forward
+
+    def counting(arrays: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+        busy.append(name)
+        try:
+            y, kept = forward(arrays, attrs)
+        finally:
+            busy.pop()
+        for row in [] if busy else {id(row): row for row in calling}.values():
+            row.macs += MACS[name](y, *arrays)
+            row.activations += y.size
+        return y, kept
+
+    vars(operation)["forward"] = counting
+    try:
+        yield
+    finally:
+        del vars(operation)["forward"]
