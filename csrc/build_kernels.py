@@ -57,23 +57,33 @@ def write_headers(folder: Path) -> None:
             (folder / name).write_text(text)
 
 
-def sources() -> list[str]:
+def sources(base_only: bool = False) -> list[str]:
     """The C files of this processor's family."""
-    return ["dispatch", "isa_base", *ISA_FILES.get(platform.machine().lower(), [])]
+    return ["dispatch", "isa_base", *([] if base_only else ISA_FILES.get(platform.machine().lower(), []))]
 
 
-def make_ffi(generated: Path, module: str = "minivision._kernels", flags: list[str] | None = None, source_dir: Path = HERE) -> FFI:
-    """The cffi builder of the kernels; headers are written into `generated`, extra compiler flags go to every file."""
+def make_ffi(
+    generated: Path,
+    module: str = "minivision._kernels",
+    flags: list[str] | None = None,
+    source_dir: Path = HERE,
+    base_only: bool = False,
+) -> FFI:
+    """The cffi builder of the kernels; headers are written into `generated`, extra compiler flags go to every file.
+
+    base_only: without the instruction sets above the base, for test builds.
+    """
+    flags = [*(flags or []), *(["-DMV_BASE_ONLY"] if base_only else [])]
     write_headers(generated)
     ffi = FFI()
     ffi.cdef(cdef())
     ffi.set_source(
         module,
         '#include "api.h"',
-        sources=[str(source_dir / f"{name}.c") for name in sources()],
+        sources=[str(source_dir / f"{name}.c") for name in sources(base_only)],
         include_dirs=[str(source_dir), str(generated)],
-        extra_compile_args=[*COMMON_FLAGS, *(flags or [])],
-        extra_link_args=[flag for flag in (flags or []) if flag.startswith("-f")],
+        extra_compile_args=[*COMMON_FLAGS, *flags],
+        extra_link_args=[flag for flag in flags if flag.startswith("-f")],
         py_limited_api=True,
     )
     return ffi

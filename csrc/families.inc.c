@@ -2,6 +2,8 @@
 #define VL ((int64_t)(sizeof(vec) / sizeof(T)))
 #include "math.inc.c"
 #include "gemm.inc.c"
+#include "conv.inc.c"
+#include "depthwise.inc.c"
 #include "attention.inc.c"
 #include "norm.inc.c"
 #include "elementwise.inc.c"

@@ -92,9 +92,9 @@ static void FN(gemm_pack_b)(int64_t k, int64_t columns, const T *b, int64_t b_p,
     }
     if (columns < NR)
         memset(packed, 0, (size_t)(k * NR) * sizeof(T));
-    for (int64_t p0 = 0; p0 < k; p0 += 16) /* short columns at a time, so that the written lines stay in the cache */
+    for (int64_t p0 = 0; p0 < k; p0 += GEMM_PACK) /* short columns at a time, so that the written lines stay in the cache */
         for (int64_t j = 0; j < columns; j++)
-            for (int64_t p = p0; p < MIN(k, p0 + 16); p++)
+            for (int64_t p = p0; p < MIN(k, p0 + GEMM_PACK); p++)
                 packed[p * NR + j] = b[p * b_p + j * b_j];
 }
 

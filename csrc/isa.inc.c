@@ -18,10 +18,12 @@
 
 #ifdef MV_SMALL_BLOCKS /* the test build: every loop over blocks turns several times on small arrays */
 #define GEMM_KC 8
+#define GEMM_PACK 4
 #define GEMM_NC(nr) (2 * (nr))
 #define ATTENTION_ROWS 4
 #else
 #define GEMM_KC 384
+#define GEMM_PACK 16
 #define GEMM_NC(nr) ((768 / (nr)) * (nr))
 #define ATTENTION_ROWS 48
 #endif

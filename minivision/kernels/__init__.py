@@ -6,12 +6,13 @@ the operation falls back to its NumPy definition.
 
 from ._library import AVAILABLE, REASON, Kernel, get_num_threads, has_openmp, isa, isas, set_num_threads, use_isa
 from .attention import attention
+from .conv import conv2d
 from .elementwise import gelu
 from .matmul import linear, matmul
 from .norm import layer_norm, sum_rows
 from .optim import adamw
 
 __all__ = [
-    "AVAILABLE", "REASON", "Kernel", "adamw", "attention", "gelu", "get_num_threads", "has_openmp", "isa", "isas",
+    "AVAILABLE", "REASON", "Kernel", "adamw", "attention", "conv2d", "gelu", "get_num_threads", "has_openmp", "isa", "isas",
     "layer_norm", "linear", "matmul", "set_num_threads", "sum_rows", "use_isa",
 ]  # fmt: skip

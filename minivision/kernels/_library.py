@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.machinery
+import importlib.util
 import os
 import threading
 import warnings
@@ -15,9 +17,22 @@ from ..errors import NoKernelsWarning
 ISAS = ("avx512", "avx2", "neon", "base")  # best first
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 REASON = ""
-try:
-    from .. import _kernels  # type: ignore[attr-defined]
 
+
+def _compiled() -> Any:
+    """The compiled module: the installed one, or the file that MINIVISION_KERNELS names (a test build)."""
+    path = os.environ.get("MINIVISION_KERNELS")
+    if not path:
+        return importlib.import_module("minivision._kernels")
+    loader = importlib.machinery.ExtensionFileLoader("minivision._kernels", path)
+    spec = importlib.util.spec_from_file_location(loader.name, path, loader=loader)
+    module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+    loader.exec_module(module)
+    return module
+
+
+try:
+    _kernels = _compiled()
     lib, ffi = _kernels.lib, _kernels.ffi
 except ImportError as error:
     lib = ffi = None
@@ -84,9 +99,9 @@ def function(name: str, dtype: np.dtype) -> Any:
 
 
 def takes(*arrays: Any) -> bool:
-    """Whether all arrays (None counts) are float32 or all float64, as the kernels want."""
+    """Whether all arrays (None counts) are float32 or all float64, and stand on whole elements, as the kernels want."""
     dtypes = {a.dtype for a in arrays if a is not None}
-    return len(dtypes) == 1 and dtypes <= {F32, F64}
+    return len(dtypes) == 1 and dtypes <= {F32, F64} and all(a.flags.aligned for a in arrays if a is not None)
 
 
 def pointer(a: np.ndarray | None) -> Any:
@@ -105,9 +120,10 @@ def strides(a: np.ndarray) -> list[int]:
 
 def workspace(elements: int, dtype: np.dtype) -> np.ndarray:
     """Scratch memory of this thread, reused from call to call."""
-    held = _local.__dict__.get(dtype)
+    spaces: dict[Any, np.ndarray] = _local.__dict__
+    held = spaces.get(dtype)
     if held is None or held.size < elements:
-        held = _local.__dict__[dtype] = np.empty(elements, dtype)
+        held = spaces[dtype] = np.empty(elements, dtype)
     return held
 
 

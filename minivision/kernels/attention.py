@@ -28,7 +28,9 @@ def _additive(mask: np.ndarray | None, batch: tuple[int, ...], rows: int, column
 
 def _setup(q: Any, k: Any, v: Any, mask: Any) -> Any:
     """(batch, q, k, v, mask) with four axes each, or None where the kernel does not take them."""
-    if not takes(q, k, v) or min(q.ndim, k.ndim, v.ndim) < 2 or (mask is not None and mask.dtype not in (bool, q.dtype)):
+    if not takes(q, k, v) or min(q.ndim, k.ndim, v.ndim) < 2:
+        return None
+    if mask is not None and (mask.dtype not in (bool, q.dtype) or not mask.flags.aligned):
         return None
     batch = np.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2], () if mask is None else mask.shape[:-2])
     if 0 in (*batch, *q.shape[-2:], *k.shape[-2:], v.shape[-1]):

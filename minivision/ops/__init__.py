@@ -3,6 +3,9 @@
 Importing this package fills op.OPS and teaches Tensors NumPy's functions and torch's methods.
 """
 
-from . import activation, attention, elementwise, loss, matmul, methods, norm, reduce, shape, softmax
+from . import activation, attention, batch_norm, conv, elementwise, loss, matmul, methods, norm, pool, reduce, shape, softmax
 
-__all__ = ["activation", "attention", "elementwise", "loss", "matmul", "methods", "norm", "reduce", "shape", "softmax"]
+__all__ = [
+    "activation", "attention", "batch_norm", "conv", "elementwise", "loss", "matmul", "methods", "norm", "pool", "reduce",
+    "shape", "softmax",
+]  # fmt: skip

@@ -97,8 +97,9 @@ def _power(a, b):
 def _power_vjp(dy, kept, *, needs):
     """da = dy b a^(b - 1),  db = dy a^b log a   (both 0 where the factor in front is 0)"""
     a, b = kept
-    da = unbroadcast(dy * b * np.power(a, b - 1.0), shape_of(a)) if needs[0] else None
-    db = unbroadcast(dy * np.power(a, b) * np.log(np.where(a == 0, 1.0, a)), shape_of(b)) if needs[1] else None
+    base = np.where((raw(a) == 0) & (raw(b) == 0), 1.0, a)
+    da = unbroadcast(dy * b * np.power(base, b - 1.0), shape_of(a)) if needs[0] else None
+    db = unbroadcast(dy * np.power(a, b) * np.log(np.where(raw(a) == 0, 1.0, a).astype(dy.dtype)), shape_of(b)) if needs[1] else None
     return da, db
 
 
@@ -220,7 +221,7 @@ def _erf(x):
 
     shapes: x -> y;  keeps: x
     """
-    return np.asarray(_erf_of_each(x)).astype(x.dtype), (x,)
+    return np.asarray(_erf_of_each(raw(x))).astype(x.dtype), (x,)
 
 
 def _erf_vjp(dy, kept):

@@ -18,7 +18,8 @@ def _cross_entropy(x, target, *, smoothing=0.0):
     top = np.max(x, axis=-1, keepdims=True)
     total = np.squeeze(np.log(np.sum(np.exp(x - top), axis=-1, keepdims=True)) + top, -1)
     right = np.squeeze(gather(x, np.expand_dims(target, -1), axis=-1), -1)
-    return total - (1.0 - smoothing) * right - smoothing * np.mean(x, axis=-1), (x, target)
+    y = total - (1.0 - smoothing) * right
+    return y - smoothing * np.mean(x, axis=-1) if smoothing else y, (x, target)  # 0 times a logit of -inf would be NaN
 
 
 def _cross_entropy_vjp(dy, kept, *, smoothing=0.0):

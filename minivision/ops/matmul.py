@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .. import kernels
@@ -12,6 +14,11 @@ from .elementwise import unbroadcast
 def transpose_last(x):
     """(..., M, N) -> (..., N, M)"""
     return np.swapaxes(x, -1, -2)
+
+
+def rows_of(x):
+    """(..., N) -> (M, N): all leading axes as one"""
+    return np.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 def _matmul(a, b):
@@ -29,7 +36,7 @@ def _matmul_vjp(dy, kept, *, needs):
     if not needs[1]:
         return da, None
     if b.ndim == 2:  # one b for the whole batch: one product over all rows of it
-        return da, matmul(transpose_last(np.reshape(a, (-1, a.shape[-1]))), np.reshape(dy, (-1, dy.shape[-1])))
+        return da, matmul(transpose_last(rows_of(a)), rows_of(dy))
     return da, unbroadcast(matmul(transpose_last(a), dy), b.shape)
 
 
@@ -45,7 +52,7 @@ def _linear(x, weight, bias):
 def _linear_vjp(dy, kept, *, needs):
     """dx = dy W,  dW = dy^T x,  db = sum_rows dy"""
     x, weight, has_bias = kept
-    rows, columns = np.reshape(dy, (-1, dy.shape[-1])), np.reshape(x, (-1, x.shape[-1]))
+    rows, columns = rows_of(dy), rows_of(x)
     dx = np.reshape(matmul(rows, weight), x.shape) if needs[0] else None
     dw = matmul(transpose_last(rows), columns) if needs[1] else None
     return dx, dw, np.sum(rows, axis=0) if has_bias and needs[2] else None

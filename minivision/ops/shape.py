@@ -84,9 +84,9 @@ def _put(y, *, index, shape):
     """
     x = np.zeros(shape, y.dtype)
     if is_basic(index):
-        x[index] = y
+        x[index] = raw(y)
     else:
-        np.add.at(x, index, y)
+        np.add.at(x, index, raw(y))
     return x, ()
 
 
@@ -114,11 +114,10 @@ def _scatter_add(y, index, *, axis, size):
 
     shapes: y, index -> x;  keeps: index
     """
-    x = np.zeros((*y.shape[: axis % y.ndim], size, *y.shape[axis % y.ndim + 1 :]), y.dtype)
+    shape = (*y.shape[: axis % y.ndim], size, *y.shape[axis % y.ndim + 1 :])
     places = [np.arange(n).reshape(-1, *(1,) * (y.ndim - 1 - i)) for i, n in enumerate(y.shape)]
-    places[axis] = index
-    np.add.at(x, tuple(places), y)
-    return x, (index,)
+    places[axis] = raw(index)
+    return put(y, index=tuple(places), shape=shape), (index,)
 
 
 def _scatter_add_vjp(dx, kept, *, axis, size):

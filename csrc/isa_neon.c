@@ -1,0 +1,2 @@
+#define ISA_TABLE mv_kernels_neon
+#include "isa.inc.c"
