@@ -58,12 +58,12 @@ class SettingError(ValueError):
 
 
 @contextmanager
-def about_settings() -> Iterator[None]:
+def about_settings(where: str = "") -> Iterator[None]:
     """Inside, a ValueError or TypeError is about what the user asked for: it becomes a SettingError."""
     try:
         yield
     except (ValueError, TypeError) as error:
-        raise SettingError(str(error)) from error
+        raise SettingError(f"{where}{error}") from error
 
 
 class TrainingError(RuntimeError):

@@ -80,10 +80,17 @@ def dropout(input: Any, p: float = 0.5, training: bool = True) -> Any:
     return input * (keep.astype(input.dtype) * (1.0 / (1.0 - p) if p < 1.0 else 0.0))
 
 
-def cross_entropy(input: Any, target: Any, reduction: str = "mean", label_smoothing: float = 0.0) -> Any:
-    """Negative log-likelihood of the classes under softmax;  input (N, C), target (N) of class numbers."""
-    losses = ops.loss.cross_entropy(input, raw(target), smoothing=label_smoothing)
-    return reduce(losses, reduction)
+def cross_entropy(input: Any, target: Any, *, reduction: str = "mean", label_smoothing: float = 0.0) -> Any:
+    """Negative log-likelihood of the classes under softmax;  input (N, C), target (N) of class numbers 0..C-1.
+
+    label_smoothing spreads that share of the target evenly over the classes (Szegedy et al. 2016). Raises ValueError for
+    a target that is no class number.
+    """
+    classes, numbers = input.shape[-1], np.asarray(raw(target))
+    if numbers.dtype.kind not in "iu" or (numbers.size and not 0 <= numbers.min() <= numbers.max() < classes):
+        came = f"{numbers.dtype}" + (f" from {numbers.min()} to {numbers.max()}" if numbers.size else "")
+        raise ValueError(f"cross_entropy: targets are class numbers, integers from 0 to {classes - 1}; got {came}")
+    return reduce(ops.loss.cross_entropy(input, numbers, smoothing=label_smoothing), reduction)
 
 
 def reduce(losses: Any, reduction: str) -> Any:
@@ -93,9 +100,10 @@ def reduce(losses: Any, reduction: str) -> Any:
     return losses if reduction == "none" else np.mean(losses) if reduction == "mean" else np.sum(losses)
 
 
-def one_hot(target: Any, num_classes: int) -> Tensor:
-    """(*) of class numbers -> (*, num_classes) of 0 and 1."""
-    return Tensor(np.eye(num_classes, dtype=np.int64)[raw(target)])
+def one_hot(target: Any, num_classes: int = -1) -> Tensor:
+    """(*) of class numbers -> (*, num_classes) of 0 and 1; -1: as many classes as the largest number needs."""
+    numbers = raw(target)
+    return Tensor(np.eye(int(numbers.max()) + 1 if num_classes == -1 else num_classes, dtype=np.int64)[numbers])
 
 
 # --------------------------------------------------------------------------------- images (N, C, H, W)

@@ -17,7 +17,7 @@ import numpy as np
 from .backend import get_backend
 from .errors import GraphError, ShapeError
 from .recording import is_recording
-from .shapes import Signature
+from .shapes import NUMPY_1, Signature
 from .tape import METHODS, NUMPY, Node, Tensor, source
 
 OPS: dict[str, Op] = {}
@@ -32,16 +32,16 @@ class Op:
         self._takes_needs = "needs" in inspect.signature(vjp).parameters
 
     def __call__(self, *args: Any, **attrs: Any) -> Any:
-        arrays = tuple(a.data if isinstance(a, Tensor) else a.item() if isinstance(a, np.generic) else a for a in args)
+        arrays = tuple(a.data if isinstance(a, Tensor) else _number(a, args) if isinstance(a, np.generic) else a for a in args)
         y, kept = self.forward(arrays, attrs)
         tensors = [a for a in args if isinstance(a, Tensor)]
         if not tensors:
             return y
         result = Tensor(y, version=tensors[0].version if self.view else None)
         if is_recording() and y.dtype.kind == "f" and any(t.requires_grad for t in tensors):
-            held = {id(k) for k in kept if isinstance(k, np.ndarray)}
+            held = {id(k) for k in kept if isinstance(k, (np.ndarray, np.generic))}
             guards = self._guards(args, arrays, result, held) if held else []
-            result.node = Node(self, attrs, kept, args if held else None, tuple(map(source, args)), guards)
+            result.node = Node(self, y, attrs, kept, args if held else None, tuple(map(source, args)), guards)
             result.requires_grad = True
         return result
 
@@ -59,9 +59,7 @@ class Op:
             y, kept = self.definition(*arrays, **attrs) if done is NotImplemented else done
         except (ValueError, IndexError) as error:
             raise error if isinstance(error, ShapeError) else self.signature.explain(error, arrays) from error
-        y = np.asarray(y)
-        assert dtype in (None, y.dtype, attrs.get("dtype")) or y.dtype.kind not in "fc", f"{self.name}: {dtype} became {y.dtype}"
-        return y, kept
+        return self.signature.result(np.asarray(y), attrs.get("dtype", dtype), arrays), kept
 
     def replay(self, node: Node) -> tuple[Any, ...]:
         """The kept values as Tensors: the definition run once more, on the Tensors that the forward pass was given."""
@@ -76,7 +74,15 @@ class Op:
             done = self.kernel.vjp(dy, kept, needs=needs, **attrs)
         if done is NotImplemented:
             done = self.vjp(dy, kept, **({"needs": needs} if self._takes_needs else {}), **attrs)
-        return done if isinstance(done, tuple) else (done,)
+        done = done if isinstance(done, tuple) else (done,)
+        if not NUMPY_1 or "dtype" in attrs:
+            return done
+        return tuple(dx if dx is None or dx.dtype == dy.dtype else dx.astype(dy.dtype) for dx in done)
+
+
+def _number(a: np.generic, args: tuple[Any, ...]) -> Any:
+    """A NumPy scalar beside arrays is a plain number, which changes no element type; alone it is a 0-d array."""
+    return a.item() if any(isinstance(other, (Tensor, np.ndarray)) for other in args) else np.asarray(a)
 
 
 def op(name: str, definition: Any, vjp: Any, *, kernel: Any = None, numpy: Any = None, method: str = "", view: bool = False, once: str = "") -> Op:

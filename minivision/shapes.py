@@ -18,6 +18,7 @@ import numpy as np
 from .errors import DtypeError, ShapeError
 
 Shape = tuple[int, ...]
+NUMPY_1 = np.lib.NumpyVersion(np.__version__) < "2.0.0"  # there a 0-d float32 array and a number make float64: cast back
 
 
 class Signature:
@@ -55,6 +56,15 @@ class Signature:
                 self._passed.clear()
             self._passed.add(shapes)
         return next(iter(dtypes), None)
+
+    def result(self, y: np.ndarray, dtype: np.dtype | None, arguments: tuple[Any, ...]) -> np.ndarray:
+        """y, which has the floating element type of the arguments; DtypeError where integers beside them changed it."""
+        if dtype is None or y.dtype == dtype or y.dtype.kind not in "fc":
+            return y
+        if NUMPY_1 and not any(isinstance(a, np.ndarray) and a.dtype.kind in "iu" for a in arguments):
+            return y.astype(dtype)
+        hint = "convert the integers with .to(dtype), .float() or .double() first"
+        raise DtypeError(f"{self.operation}: {dtype} became {y.dtype}, given {self.describe(arguments)}\n  hint: {hint}")
 
     def _check_shapes(self, arguments: tuple[Any, ...]) -> None:
         sizes: dict[str, tuple[int, str]] = {}

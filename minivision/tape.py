@@ -82,7 +82,7 @@ class Tensor(NDArrayOperatorsMixin):
         shared = {id(gradient.data if isinstance(gradient, Tensor) else gradient)}
         for leaf, dx in _pull([self], [gradient], None, create_graph, retain_graph).items():
             if not create_graph:  # a grad owns its memory: it may be clipped or zeroed in place
-                dx = Tensor(dx.copy() if dx.base is not None or id(dx) in shared else dx)
+                dx = Tensor(np.asarray(dx.copy() if dx.base is not None or id(dx) in shared else dx))
                 shared.add(id(dx.data))
             with set_grad_enabled(create_graph):
                 leaf.grad = dx if leaf.grad is None else leaf.grad + dx
@@ -91,11 +91,11 @@ class Tensor(NDArrayOperatorsMixin):
 class Node:
     """One recorded operation. `parents` are Nodes, leaf Tensors or None; `inputs` are there only to replay the definition."""
 
-    __slots__ = ("attrs", "freed", "guards", "inputs", "kept", "op", "parents", "serial")
+    __slots__ = ("attrs", "dtype", "freed", "guards", "inputs", "kept", "op", "parents", "serial", "shape")
 
-    def __init__(self, op: Any, attrs: dict[str, Any], kept: Any, inputs: Any, parents: tuple[Any, ...], guards: list[Any]):
+    def __init__(self, op: Any, y: np.ndarray, attrs: Any, kept: Any, inputs: Any, parents: tuple[Any, ...], guards: list[Any]):
         self.op, self.attrs, self.kept, self.inputs, self.parents, self.guards = op, attrs, kept, inputs, parents, guards
-        self.serial, self.freed = next(_serial), False
+        self.shape, self.dtype, self.serial, self.freed = y.shape, y.dtype, next(_serial), False
 
     def cotangents(self, dy: Any, needs: tuple[bool, ...], create_graph: bool) -> tuple[Any, ...]:
         """The operation's VJP: on arrays, or on Tensors with the kept values as Tensors where a graph is wanted."""
@@ -168,6 +168,7 @@ def _pull(outputs: Sequence[Any], gradients: Sequence[Any], wanted: Any, create_
             needs = tuple(p is not None and (wanted is None or p in useful) for p in node.parents)
             for parent, need, dx in zip(node.parents, needs, node.cotangents(dy, needs, create_graph), strict=True):
                 if need and dx is not None:
+                    assert (dx.shape, dx.dtype) == (parent.shape, parent.dtype), f"{node.op.name}: {dx.shape} {dx.dtype} for {parent.shape}"
                     _add(arrived, parent, dx)
             if not (create_graph if retain is None else retain):
                 node.free()
@@ -189,5 +190,5 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, create_graph: bool
         raise GraphError("grad() needs inputs that require gradients")
     found = _pull(outs, seeds, {source(x) for x in ins}, create_graph, retain_graph)
     results = [found.get(source(x)) for x in ins]
-    wrapped = tuple(dx if dx is None or isinstance(dx, Tensor) else Tensor(dx) for dx in results)
+    wrapped = tuple(dx if dx is None or isinstance(dx, Tensor) else Tensor(np.asarray(dx)) for dx in results)
     return wrapped[0] if isinstance(inputs, Tensor) else wrapped

@@ -58,3 +58,18 @@ def test_an_unknown_numpy_function_says_what_to_use():
 def test_an_unknown_attribute_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'softplus'"):
         mv.tensor([1.0]).softplus()
+
+
+@pytest.mark.parametrize("target", [[0, 3], [-1, 0]])
+def test_cross_entropy_refuses_what_is_no_class_number(target):
+    with pytest.raises(ValueError, match=r"integers from 0 to 2; got int64 from"):
+        F.cross_entropy(mv.tensor(np.zeros((2, 3))), np.array(target))
+
+
+def test_a_cotangent_of_another_shape_is_an_assertion():
+    x = mv.tensor(np.ones((2, 3)), requires_grad=True)
+    y = F.relu(x)
+    y.node.kept = (np.ones((2, 1)),)
+    y.node.op = mv.ops.elementwise.exp.__class__("wrong", lambda x: (x, ()), lambda dy, kept: dy[:, :1], None, False, "")
+    with pytest.raises(AssertionError, match=r"wrong: \(2, 1\) float64 for \(2, 3\)"):
+        y.backward(np.ones((2, 3)))

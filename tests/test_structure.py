@@ -20,7 +20,7 @@ LAYERS = [
     ["ops"],
     ["functional"],
     ["nn"],
-    ["optim", "schedule", "checkpoint", "profile", "data"],
+    ["_optimizer", "optim", "schedule", "foreign", "checkpoint", "profile", "data"],
     ["models"],
     ["gradcheck", "proof", "plot", "train"],
     ["doctor", "cli"],

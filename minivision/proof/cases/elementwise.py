@@ -1,0 +1,211 @@
+"""Arithmetic, powers, exponentials, selections: broadcasting, numbers as arguments, 0-d arrays, ties."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...ops.elementwise import shape_of, unbroadcast
+from ..case import Case, Mutant, distinct, normal, positive, with_constants
+
+# ------------------------------------------------------------------------------------------------- two arguments
+
+BROADCASTS = {
+    "same shape": ((2, 3), (2, 3)),
+    "row and column": ((3, 1), (1, 4)),
+    "missing axes": ((2, 1, 3), (4, 1)),
+    "0-d and matrix": ((), (2, 3)),
+    "0-d and 0-d": ((), ()),
+    "size 0": ((0, 3), (1, 3)),
+}
+
+
+def _binary(draw, complex_step=True):
+    return [Case(label, draw(*shapes), complex_step=complex_step) for label, shapes in BROADCASTS.items()]
+
+
+def _with_numbers(draw, number):
+    right = Case("array and number", with_constants(draw((2, 3)), number))
+    left = Case("number and array", lambda rng: (number, *draw((2, 3))(rng)))
+    return [right, left, Case("0-d and number", with_constants(draw(()), number))]
+
+
+def _powers():
+    exponents = {"integer exponent": 3.0, "exponent one": 1.0, "exponent zero": 0.0, "negative exponent": -2.0}
+    return [Case(label, with_constants(normal((2, 3)), n)) for label, n in exponents.items()] + [
+        Case("base zero, square", lambda rng: (np.array([0.0, 1.5]), 2.0)),
+        Case("base zero, exponent one", lambda rng: (np.array([0.0, 1.5]), 1.0)),
+        Case("base zero, exponent zero", lambda rng: (np.array([0.0, 1.5]), 0.0), complex_step=False),
+        Case("number to an array", lambda rng: (2.5, *normal((2, 3))(rng))),
+    ]
+
+
+def _ties(rng):
+    a, b = normal((2, 3), (2, 3))(rng)
+    return a, np.where([[True, False, False], [False, True, False]], a, b)
+
+
+def _extremes():
+    tie = Case("a tie", _ties, complex_step=False, smooth=False)
+    return [*_binary(distinct), tie, Case("array and number", with_constants(distinct((2, 3)), 0.0))]
+
+
+def _choice(rng):
+    return np.array([[True, False, True], [False, False, True]]), *normal((2, 3), (2, 3))(rng)
+
+
+# --------------------------------------------------------------------------------------------------- one argument
+
+
+def _unary(draw, complex_step=True):
+    shapes = {"vector": (5,), "matrix": (2, 3), "0-d": (), "size-1 axes": (1, 3, 1), "size 0": (2, 0)}
+    return [Case(label, draw(shape), complex_step=complex_step) for label, shape in shapes.items()]
+
+
+CASES = {
+    "add": _binary(normal) + _with_numbers(normal, 2.5),
+    "subtract": _binary(normal) + _with_numbers(normal, 2.5),
+    "multiply": _binary(normal) + _with_numbers(normal, 2.5),
+    "divide": _binary(positive) + _with_numbers(positive, 2.5),
+    "power": _binary(positive) + _powers(),
+    "maximum": _extremes(),
+    "minimum": _extremes(),
+    "where": [
+        Case("same shape", _choice),
+        Case("condition broadcasts", lambda rng: (np.array([[True], [False]]), *normal((2, 3), (3,))(rng))),
+        Case("arguments broadcast", lambda rng: (np.array([[True, False, True]] * 2), *normal((2, 1), ())(rng))),
+        Case("a number", lambda rng: (np.array([True, False, True]), *normal((3,))(rng), -1.5)),
+        Case("0-d", lambda rng: (np.array(True), *normal((), ())(rng))),
+    ],
+    "negative": _unary(normal),
+    "absolute": [
+        *_unary(distinct, complex_step=False),
+        Case("zero", lambda rng: (np.zeros(2),), complex_step=False, smooth=False),
+    ],
+    "exp": _unary(normal),
+    "log": _unary(positive),
+    "sqrt": _unary(positive),
+    "sin": _unary(normal),
+    "cos": _unary(normal),
+    "tanh": _unary(normal),
+    "erf": _unary(normal, complex_step=False),
+    "clamp": [
+        Case("both sides", distinct((3, 4)), {"min": -0.5, "max": 0.5}),
+        Case("from below", distinct((5,)), {"min": 0.0}),
+        Case("from above", distinct((5,)), {"max": 0.0}),
+        Case("0-d", distinct(()), {"min": -0.5, "max": 0.5}),
+    ],
+    "cast": [
+        Case("to float64", normal((2, 3)), {"dtype": np.dtype(np.float64)}, complex_step=False),
+        Case("to float32", distinct((2, 3)), {"dtype": np.dtype(np.float32)}, complex_step=False),
+        Case("0-d", distinct(()), {"dtype": np.dtype(np.float32)}, complex_step=False),
+    ],
+}
+
+
+# -------------------------------------------------------------------------------------------------------- mutants
+
+
+def _divide_without_square(dy, kept):
+    a, b = kept
+    return unbroadcast(dy / b, shape_of(a)), unbroadcast(-dy * a / b, shape_of(b))
+
+
+def _power_keeps_exponent(dy, kept):
+    a, b = kept
+    return unbroadcast(dy * b * np.power(a, b), shape_of(a)), unbroadcast(dy * np.power(a, b) * np.log(a), shape_of(b))
+
+
+def _power_log_of_exponent(dy, kept):
+    a, b = kept
+    db = dy * np.power(a, b) * np.log(np.where(np.asarray(b) > 0, b, 1.0))
+    return unbroadcast(dy * b * np.power(a, b - 1.0), shape_of(a)), unbroadcast(db, shape_of(b))
+
+
+def _greater_only(sign):
+    def vjp(dy, kept):
+        a, b = kept
+        share = (sign * (np.asarray(a) - b) > 0).astype(dy.dtype)
+        return unbroadcast(dy * share, shape_of(a)), unbroadcast(dy * (1.0 - share), shape_of(b))
+
+    return vjp
+
+
+def _both_sides(dy, kept):
+    return unbroadcast(dy, shape_of(kept[0])), unbroadcast(dy, shape_of(kept[1]))
+
+
+def _divide_wrong_sign(dy, kept):
+    a, b = kept
+    return unbroadcast(dy / b, shape_of(a)), unbroadcast(dy * a / (b * b), shape_of(b))
+
+
+def _where_exchanged(dy, kept):
+    condition, a, b = kept
+    return None, unbroadcast(np.where(condition, 0.0, dy), a), unbroadcast(np.where(condition, dy, 0.0), b)
+
+
+def _clamp_inside_out(dy, kept, *, min=None, max=None):
+    return np.where(np.clip(kept[0], min, max) == kept[0], 0.0, dy)
+
+
+MUTANTS = {
+    "add": [
+        Mutant("not summed over broadcast axes", lambda dy, kept: (dy, dy)),
+        Mutant("the mean over broadcast axes", lambda dy, kept: tuple(unbroadcast(dy, s) * (np.prod(s) / dy.size) for s in kept)),
+    ],
+    "subtract": [
+        Mutant("sign of b", lambda dy, kept: (unbroadcast(dy, kept[0]), unbroadcast(dy, kept[1]))),
+        Mutant("not summed over broadcast axes", lambda dy, kept: (dy, -dy)),
+    ],
+    "multiply": [
+        Mutant("a and b exchanged", lambda dy, kept: tuple(unbroadcast(dy * x, shape_of(x)) for x in kept)),
+        Mutant("b forgotten", lambda dy, kept: (unbroadcast(dy * kept[1], shape_of(kept[0])), None)),
+    ],
+    "divide": [Mutant("b not squared", _divide_without_square), Mutant("sign of b", _divide_wrong_sign)],
+    "power": [Mutant("exponent not lowered", _power_keeps_exponent), Mutant("logarithm of the exponent", _power_log_of_exponent)],
+    "maximum": [
+        Mutant("a tie gives all to b", _greater_only(1.0)),
+        Mutant("the minimum's", _greater_only(-1.0)),
+        Mutant("both sides", _both_sides),
+    ],
+    "minimum": [Mutant("a tie gives all to b", _greater_only(-1.0)), Mutant("the maximum's", _greater_only(1.0))],
+    "where": [
+        Mutant("sides exchanged", _where_exchanged),
+        Mutant("condition ignored", lambda dy, kept: (None, unbroadcast(dy, kept[1]), unbroadcast(dy, kept[2]))),
+    ],
+    "negative": [Mutant("sign", lambda dy, kept: dy)],
+    "absolute": [
+        Mutant("sign ignored", lambda dy, kept: dy),
+        Mutant("1 at zero", lambda dy, kept: np.where(kept[0] >= 0, dy, -dy)),
+    ],
+    "exp": [
+        Mutant("kept value ignored", lambda dy, kept: dy),
+        Mutant("exp of the result", lambda dy, kept: dy * np.exp(kept[0])),
+    ],
+    "log": [
+        Mutant("divided twice", lambda dy, kept: dy / kept[0] ** 2),
+        Mutant("multiplied", lambda dy, kept: dy * kept[0]),
+    ],
+    "sqrt": [
+        Mutant("the 2 forgotten", lambda dy, kept: dy / kept[0]),
+        Mutant("root of the result", lambda dy, kept: dy / (2.0 * np.sqrt(kept[0]))),
+    ],
+    "sin": [
+        Mutant("sine again", lambda dy, kept: dy * np.sin(kept[0])),
+        Mutant("sign", lambda dy, kept: -dy * np.cos(kept[0])),
+    ],
+    "cos": [Mutant("sign", lambda dy, kept: dy * np.sin(kept[0]))],
+    "tanh": [
+        Mutant("not squared", lambda dy, kept: dy * (1.0 - kept[0])),
+        Mutant("tanh of the result", lambda dy, kept: dy * (1.0 - np.tanh(kept[0]) ** 2)),
+    ],
+    "erf": [
+        Mutant("2 / pi", lambda dy, kept: dy * 2.0 / np.pi * np.exp(-(kept[0] ** 2))),
+        Mutant("the normal density", lambda dy, kept: dy * np.exp(-(kept[0] ** 2) / 2.0) / np.sqrt(2.0 * np.pi)),
+    ],
+    "clamp": [Mutant("passes everything", lambda dy, kept, **bounds: dy), Mutant("passes what was held", _clamp_inside_out)],
+    "cast": [
+        Mutant("the cotangent through 8 bits", lambda dy, kept, dtype: np.rint(dy * 127.0).astype(kept[0]) / 127.0),
+        Mutant("no cotangent", lambda dy, kept, dtype: (None,)),
+    ],
+}
