@@ -1,5 +1,6 @@
 """Builds the C kernels where there is a compiler; installs without them, and says so, where there is none."""
 
+import contextlib
 import copy
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 sys.path.insert(0, str(Path(__file__).parent / "csrc"))
-import build_kernels  # noqa: E402  (csrc is not a package: it is found through the line above)
+import build_kernels
 
 NO_KERNELS = """
 ******************************************************************************************
@@ -27,10 +28,8 @@ NO_KERNELS = """
 def warn_loudly(text: str) -> None:
     """To stderr, and to the terminal itself: pip hides what a successful build prints."""
     print(text, file=sys.stderr, flush=True)
-    try:
+    with contextlib.suppress(OSError):  # no terminal: the first import of a kernel warns again
         Path("/dev/tty").write_text(text)
-    except OSError:
-        pass  # no terminal: the first import of a kernel warns again
 
 
 class BuildKernels(build_ext):

@@ -7,9 +7,9 @@
  * again from lse (Dao et al. 2022). Keys and values of one head are packed once and meet every block of rows. */
 
 /* The definition, one head. */
-static void FN(attention_definition)(int64_t m, int64_t n, int64_t d, int64_t e, const T *q, int64_t q_i, const T *k,
-                                     int64_t k_j, const T *v, int64_t v_j, const T *mask, int64_t mask_i,
-                                     int64_t mask_j, int causal, T scale, T *y, T *lse)
+static void FN(attention_definition)(int64_t m, int64_t n, int64_t d, int64_t e, const T *q, int64_t q_i, const T *k, int64_t k_j,
+                                     const T *v, int64_t v_j, const T *mask, int64_t mask_i, int64_t mask_j, int causal, T scale,
+                                     T *y, T *lse)
 {
     for (int64_t i = 0; i < m; i++) {
         T top = -(T)INFINITY, total = 0;
@@ -57,7 +57,7 @@ static FN(head) FN(head_at)(FN(head) all, int64_t y, int64_t z)
 }
 
 /* s = scale s + mask for one row, -inf for the keys from `seen` on; returns the largest. */
-INLINE T FN(attention_scores)(const FN(head) *h, int64_t i, int64_t seen, T *s)
+INLINE T FN(attention_scores)(const FN(head) * h, int64_t i, int64_t seen, T *s)
 {
     const T *mask = h->mask ? h->mask + i * h->mask_s[2] : NULL;
     const int64_t mask_j = h->mask ? h->mask_s[3] : 0;
@@ -92,8 +92,8 @@ INLINE T FN(attention_weights)(int64_t padded, T shift, T *s)
 }
 
 /* y and lse of the queries from i0 to i1 of one head, whose keys and values are packed. */
-static void FN(attention_rows)(const FN(head) *h, int64_t i0, int64_t i1, const T *k_packed, const T *v_packed, T *y,
-                               T *lse, T *scores, T *packed_a)
+static void FN(attention_rows)(const FN(head) * h, int64_t i0, int64_t i1, const T *k_packed, const T *v_packed, T *y, T *lse,
+                               T *scores, T *packed_a)
 {
     const int64_t width = PADDED(h->n), keys = h->causal ? MIN(h->n, i1) : h->n;
     FN(gemm_panels)(i1 - i0, PADDED(keys), h->d, h->q + i0 * h->q_s[2], h->q_s[2], h->q_s[3], k_packed, NR, h->d, scores, width,
@@ -125,10 +125,9 @@ INLINE int64_t FN(thread_number)(void)
 #endif
 }
 
-static void FN(attention)(int64_t ny, int64_t nz, int64_t m, int64_t n, int64_t d, int64_t e, const T *q,
-                          const int64_t *q_s, const T *k, const int64_t *k_s, const T *v, const int64_t *v_s,
-                          const T *mask, const int64_t *mask_s, int causal, T scale, T *y, T *lse, T *workspace,
-                          int64_t threads)
+static void FN(attention)(int64_t ny, int64_t nz, int64_t m, int64_t n, int64_t d, int64_t e, const T *q, const int64_t *q_s,
+                          const T *k, const int64_t *k_s, const T *v, const int64_t *v_s, const T *mask, const int64_t *mask_s,
+                          int causal, T scale, T *y, T *lse, T *workspace, int64_t threads)
 {
     const FN(head) all = {m, n, d, e, q, k, v, mask, NULL, q_s, k_s, v_s, mask_s, NULL, causal, scale};
     const int64_t heads = ny * nz, blocks = (m + ATTENTION_ROWS - 1) / ATTENTION_ROWS;
@@ -143,13 +142,13 @@ static void FN(attention)(int64_t ny, int64_t nz, int64_t m, int64_t n, int64_t 
         FN(gemm_pack_panels)(d, n, h.k, k_s[3], k_s[2], k_packed);
         FN(gemm_pack_panels)(n, e, h.v, v_s[2], v_s[3], v_packed);
         for (int64_t b = blocks * split / splits; b < blocks * (split + 1) / splits; b++)
-            FN(attention_rows)(&h, b * ATTENTION_ROWS, MIN(m, (b + 1) * ATTENTION_ROWS), k_packed, v_packed,
-                               y + z * m * e, lse + z * m, scores, packed_a);
+            FN(attention_rows)(&h, b * ATTENTION_ROWS, MIN(m, (b + 1) * ATTENTION_ROWS), k_packed, v_packed, y + z * m * e,
+                               lse + z * m, scores, packed_a);
     }
 }
 
 /* p = exp(s - lse);  ds = scale p (dy v^T - <dy, y>);  dv += p^T dy,  dk += ds^T q,  dq = ds k   for one block of rows. */
-static void FN(attention_rows_vjp)(const FN(head) *h, int64_t i0, int64_t i1, const T *kt, const T *vt, const T *k_packed,
+static void FN(attention_rows_vjp)(const FN(head) * h, int64_t i0, int64_t i1, const T *kt, const T *vt, const T *k_packed,
                                    const T *y, const T *lse, T *dq, T *dk, T *dv, T *space)
 {
     const int64_t d = h->d, e = h->e, width = PADDED(h->n), keys = h->causal ? MIN(h->n, i1) : h->n, rows = i1 - i0;
@@ -174,10 +173,10 @@ static void FN(attention_rows_vjp)(const FN(head) *h, int64_t i0, int64_t i1, co
     FN(gemm_panels)(keys, d, rows, ds, 1, width, packed, NR, rows, dk, d, NULL, 0, packed_a);
 }
 
-static void FN(attention_vjp)(int64_t ny, int64_t nz, int64_t m, int64_t n, int64_t d, int64_t e, const T *q,
-                              const int64_t *q_s, const T *k, const int64_t *k_s, const T *v, const int64_t *v_s,
-                              const T *mask, const int64_t *mask_s, int causal, T scale, const T *y, const T *lse,
-                              const T *dy, const int64_t *dy_s, T *dq, T *dk, T *dv, T *workspace, int64_t threads)
+static void FN(attention_vjp)(int64_t ny, int64_t nz, int64_t m, int64_t n, int64_t d, int64_t e, const T *q, const int64_t *q_s,
+                              const T *k, const int64_t *k_s, const T *v, const int64_t *v_s, const T *mask,
+                              const int64_t *mask_s, int causal, T scale, const T *y, const T *lse, const T *dy,
+                              const int64_t *dy_s, T *dq, T *dk, T *dv, T *workspace, int64_t threads)
 {
     const FN(head) all = {m, n, d, e, q, k, v, mask, dy, q_s, k_s, v_s, mask_s, dy_s, causal, scale};
 #pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1)

@@ -22,7 +22,12 @@ ISA_FLAGS = {
     "isa_avx2": ["-mavx2", "-mfma"],
     "isa_avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"],
 }
-ISA_FILES = {"x86_64": ["isa_avx512", "isa_avx2"], "amd64": ["isa_avx512", "isa_avx2"], "aarch64": ["isa_neon"], "arm64": ["isa_neon"]}
+ISA_FILES = {
+    "x86_64": ["isa_avx512", "isa_avx2"],
+    "amd64": ["isa_avx512", "isa_avx2"],
+    "aarch64": ["isa_neon"],
+    "arm64": ["isa_neon"],
+}
 
 
 def prototypes() -> list[tuple[str, str, str]]:

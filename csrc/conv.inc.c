@@ -38,8 +38,15 @@ struct conv_map {
 static inline struct conv_axis conv_axis_forward(int64_t size, int64_t count, int64_t taps, int64_t stride, int64_t pad,
                                                  int64_t dilation)
 {
-    return (struct conv_axis){.count = count, .every = 1, .length = count, .taps = taps, .gap = 1, .size = size,
-                              .origin = -pad, .step = stride, .dilation = dilation};
+    return (struct conv_axis){.count = count,
+                              .every = 1,
+                              .length = count,
+                              .taps = taps,
+                              .gap = 1,
+                              .size = size,
+                              .origin = -pad,
+                              .step = stride,
+                              .dilation = dilation};
 }
 
 /* dx[h] = sum of filter[r] dy[p] over all p u + r d - t = h. The rows h = a, a + u, a + 2 u, .. meet the same taps r,
@@ -48,8 +55,8 @@ static inline struct conv_axis conv_axis_forward(int64_t size, int64_t count, in
 static inline struct conv_axis conv_axis_gradient(int64_t phase, int64_t size, int64_t count, int64_t taps, int64_t stride,
                                                   int64_t pad, int64_t dilation)
 {
-    struct conv_axis axis = {.count = (size - phase + stride - 1) / stride, .at = phase, .every = stride, .length = size,
-                             .size = count, .step = 1};
+    struct conv_axis axis = {
+        .count = (size - phase + stride - 1) / stride, .at = phase, .every = stride, .length = size, .size = count, .step = 1};
     int64_t last = taps - 1, gap = 1;
     while (last >= 0 && (phase + pad - last * dilation) % stride != 0)
         last--;
@@ -64,12 +71,17 @@ static inline struct conv_axis conv_axis_gradient(int64_t phase, int64_t size, i
 
 static inline struct conv_map conv_map_forward(const struct conv_sizes *z)
 {
-    return (struct conv_map){
-        .h = conv_axis_forward(z->height, z->rows, z->filter_h, z->stride_h, z->pad_h, z->dilation_h),
-        .w = conv_axis_forward(z->width, z->columns, z->filter_w, z->stride_w, z->pad_w, z->dilation_w),
-        .images = z->images, .groups = z->groups, .inner = z->inner, .outer = z->outer,
-        .f_g = z->outer * z->filter_h * z->filter_w * z->inner, .f_r = z->filter_w * z->inner, .f_s = z->inner, .f_i = 1,
-        .f_o = z->filter_h * z->filter_w * z->inner};
+    return (struct conv_map){.h = conv_axis_forward(z->height, z->rows, z->filter_h, z->stride_h, z->pad_h, z->dilation_h),
+                             .w = conv_axis_forward(z->width, z->columns, z->filter_w, z->stride_w, z->pad_w, z->dilation_w),
+                             .images = z->images,
+                             .groups = z->groups,
+                             .inner = z->inner,
+                             .outer = z->outer,
+                             .f_g = z->outer * z->filter_h * z->filter_w * z->inner,
+                             .f_r = z->filter_w * z->inner,
+                             .f_s = z->inner,
+                             .f_i = 1,
+                             .f_o = z->filter_h * z->filter_w * z->inner};
 }
 
 static inline struct conv_map conv_map_gradient(const struct conv_sizes *z, int64_t phase_h, int64_t phase_w)
@@ -257,8 +269,8 @@ static void FN(conv_slice)(const struct conv_map *map, int64_t lo, int64_t hi, i
 }
 
 /* Rows o_lo..o_hi and columns j_lo..j_hi (tap, i) of one group's dfilter = dy^T im2col(x), summed over blocks of pixels. */
-static void FN(conv_slice_filter)(const struct conv_map *map, int64_t o_lo, int64_t o_hi, int64_t j_lo, int64_t j_hi,
-                                  const T *dy, const T *x, T *dfilter, T *packed_b, T *packed_a)
+static void FN(conv_slice_filter)(const struct conv_map *map, int64_t o_lo, int64_t o_hi, int64_t j_lo, int64_t j_hi, const T *dy,
+                                  const T *x, T *dfilter, T *packed_b, T *packed_a)
 {
     const int64_t pixels = map->images * map->h.count * map->w.count, block = conv_block(pixels, GEMM_KC), nc = GEMM_NC(NR);
     const int64_t all = map->groups * map->outer, row = map->f_o;
@@ -330,7 +342,7 @@ static void FN(conv_vjp_filter)(const int64_t *sizes, const T *dy, const T *x, T
     for (int64_t task = 0; task < z.groups * slices; task++) {
         const struct conv_task t = conv_task(task, slices, m, n, MR, NR);
         T *packed_b = workspace + THREAD * GEMM_KC * (GEMM_NC(NR) + MR), *packed_a = packed_b + GEMM_KC * GEMM_NC(NR);
-        FN(conv_slice_filter)(&map, t.i0, t.i1, t.j0, t.j1, dy + t.group * m, x + t.group * z.inner,
-                              dfilter + t.group * map.f_g, packed_b, packed_a);
+        FN(conv_slice_filter)(&map, t.i0, t.i1, t.j0, t.j1, dy + t.group * m, x + t.group * z.inner, dfilter + t.group * map.f_g,
+                              packed_b, packed_a);
     }
 }

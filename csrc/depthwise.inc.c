@@ -86,7 +86,8 @@ static void FN(depthwise_vjp_filter)(const int64_t *sizes, const T *dy, const T 
     const struct conv_axis *h = &map.h, *w = &map.w;
     const int64_t channels = z.groups, blocks = (channels + LANES - 1) / LANES, tasks = h->taps * blocks;
     memset(dfilter, 0, (size_t)(h->taps * w->taps * channels) * sizeof(T));
-#pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1 && z.images * z.rows * z.columns * channels > 20000)
+#pragma omp parallel for schedule(static)                                                                                        \
+    num_threads((int)threads) if (threads > 1 && z.images * z.rows * z.columns * channels > 20000)
     for (int64_t task = 0; task < tasks; task++) {
         const int64_t r = task / blocks, c = task % blocks * LANES, lanes = MIN(channels - c, LANES);
         for (int64_t np = 0; np < z.images * h->count; np++) {

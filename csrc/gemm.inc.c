@@ -12,8 +12,8 @@
 #define GEMM_TILE ((int64_t)MR * NR)
 
 /* The definition. */
-static void FN(gemm_definition)(int64_t m, int64_t n, int64_t k, const T *a, int64_t a_i, int64_t a_p, const T *b,
-                                int64_t b_p, int64_t b_j, T *c, int64_t c_i, const T *bias)
+static void FN(gemm_definition)(int64_t m, int64_t n, int64_t k, const T *a, int64_t a_i, int64_t a_p, const T *b, int64_t b_p,
+                                int64_t b_j, T *c, int64_t c_i, const T *bias)
 {
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) {
@@ -133,7 +133,8 @@ static void FN(gemm_slice)(int64_t m, int64_t n, int64_t k, const T *a, int64_t 
     for (int64_t j = 0; j < n; j += GEMM_NC(NR))
         for (int64_t p = 0; p < k; p += GEMM_KC) {
             const int64_t nc = MIN(n - j, GEMM_NC(NR)), kc = MIN(k - p, GEMM_KC);
-            const int64_t in_place = b_j == 1 && m <= 2 * MR ? nc / NR * NR : 0; /* columns whose packing few rows would not repay */
+            const int64_t in_place =
+                b_j == 1 && m <= 2 * MR ? nc / NR * NR : 0; /* columns whose packing few rows would not repay */
             const T *a_p0 = a + p * a_p, *b_pj = b + p * b_p + j * b_j, *bias_j = bias ? bias + j : NULL;
             if (in_place)
                 FN(gemm_panels)(m, in_place, kc, a_p0, a_i, a_p, b_pj, b_p, 1, c + j, c_i, bias_j, p == 0, packed_a);
@@ -150,9 +151,9 @@ static int64_t FN(gemm_workspace)(int64_t threads)
     return threads * GEMM_KC * (GEMM_NC(NR) + MR);
 }
 
-static void FN(gemm)(int64_t ny, int64_t nz, int64_t m, int64_t n, int64_t k, const T *a, int64_t a_y, int64_t a_z,
-                     int64_t a_i, int64_t a_p, const T *b, int64_t b_y, int64_t b_z, int64_t b_p, int64_t b_j, T *c,
-                     int64_t c_y, int64_t c_z, int64_t c_i, const T *bias, T *workspace, int64_t threads)
+static void FN(gemm)(int64_t ny, int64_t nz, int64_t m, int64_t n, int64_t k, const T *a, int64_t a_y, int64_t a_z, int64_t a_i,
+                     int64_t a_p, const T *b, int64_t b_y, int64_t b_z, int64_t b_p, int64_t b_j, T *c, int64_t c_y, int64_t c_z,
+                     int64_t c_i, const T *bias, T *workspace, int64_t threads)
 {
     const int64_t batch = ny * nz, unit = m > n ? MR : NR, blocks = (MAX(m, n) + unit - 1) / unit;
     if (k == 0 || 2.0 * (double)batch * (double)m * (double)n * (double)k < 5e5)
@@ -173,8 +174,10 @@ static void FN(gemm)(int64_t ny, int64_t nz, int64_t m, int64_t n, int64_t k, co
         if (k == 0)
             FN(gemm_definition)(m, n, 0, a_yz, a_i, a_p, b_yz, b_p, b_j, c_yz, c_i, bias);
         else if (m > n)
-            FN(gemm_slice)(hi - lo, n, k, a_yz + lo * a_i, a_i, a_p, b_yz, b_p, b_j, c_yz + lo * c_i, c_i, bias, packed_b, packed_a);
+            FN(gemm_slice)(hi - lo, n, k, a_yz + lo * a_i, a_i, a_p, b_yz, b_p, b_j, c_yz + lo * c_i, c_i, bias, packed_b,
+                           packed_a);
         else
-            FN(gemm_slice)(m, hi - lo, k, a_yz, a_i, a_p, b_yz + lo * b_j, b_p, b_j, c_yz + lo, c_i, bias ? bias + lo : NULL, packed_b, packed_a);
+            FN(gemm_slice)(m, hi - lo, k, a_yz, a_i, a_p, b_yz + lo * b_j, b_p, b_j, c_yz + lo, c_i, bias ? bias + lo : NULL,
+                           packed_b, packed_a);
     }
 }

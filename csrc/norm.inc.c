@@ -49,8 +49,7 @@ INLINE void FN(layer_norm_row)(int64_t n, const T *x, const T *w, const T *b, T 
     *r = s;
 }
 
-static void FN(layer_norm)(int64_t m, int64_t n, const T *x, const T *w, const T *b, T eps, T *y, T *mean, T *r,
-                           int64_t threads)
+static void FN(layer_norm)(int64_t m, int64_t n, const T *x, const T *w, const T *b, T eps, T *y, T *mean, T *r, int64_t threads)
 {
 #pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1 && m * n > 20000)
     for (int64_t i = 0; i < m; i++)
@@ -90,8 +89,8 @@ static void FN(add_chunks)(int64_t n, int64_t stride, const T *partial, T *total
 }
 
 /* partial: SUM_CHUNKS * 2 * n elements of workspace */
-static void FN(layer_norm_vjp)(int64_t m, int64_t n, const T *dy, const T *x, const T *w, const T *mean, const T *r, T *dx,
-                               T *dw, T *db, T *partial, int64_t threads)
+static void FN(layer_norm_vjp)(int64_t m, int64_t n, const T *dy, const T *x, const T *w, const T *mean, const T *r, T *dx, T *dw,
+                               T *db, T *partial, int64_t threads)
 {
 #pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1 && m * n > 20000)
     for (int64_t chunk = 0; chunk < SUM_CHUNKS; chunk++) {

@@ -4,8 +4,8 @@
  *
  * with step_size = lr / (1 - b1^t) and root = sqrt(1 - b2^t) from the caller, who counts the steps t. */
 
-static void FN(adamw)(int64_t count, T *const *p, const T *const *g, T *const *m, T *const *v, const int64_t *sizes, T b1,
-                      T b2, T shrink, T step_size, T root, T eps, int64_t threads)
+static void FN(adamw)(int64_t count, T *const *p, const T *const *g, T *const *m, T *const *v, const int64_t *sizes, T b1, T b2,
+                      T shrink, T step_size, T root, T eps, int64_t threads)
 {
     const T inverse_root = 1 / root;
     for (int64_t a = 0; a < count; a++) {

@@ -37,6 +37,18 @@ class GraphError(RuntimeError):
     """A backward pass that cannot be right: a freed graph, a kept array that changed, a missing gradient."""
 
 
+def changed_in_place(operation: str, what: str) -> GraphError:
+    """An array that an operation kept is no longer what it was."""
+    advice = "so the gradient would be wrong; change a copy, or change it after backward()"
+    return GraphError(f"{operation}: {what} was changed in place after the operation kept it, {advice}")
+
+
+def freed_graph(operation: str) -> GraphError:
+    """A second backward pass over what the first one let go of."""
+    advice = "run the forward pass again, or pass retain_graph=True to the first backward()"
+    return GraphError(f"the graph behind '{operation}' was freed by an earlier backward(); {advice}")
+
+
 class CheckpointError(ValueError):
     """A checkpoint that cannot be loaded: a foreign or truncated file, or entries that do not fit the model."""
 

@@ -56,7 +56,13 @@ def layer_norm(input: Any, normalized_shape: tuple[int, ...], weight: Any = None
 
 
 def scaled_dot_product_attention(
-    query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
 ) -> Any:
     """softmax(scale q k^T + mask) v;  query (..., M, D), key (..., N, D), value (..., N, E) -> (..., M, E).
 

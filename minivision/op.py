@@ -47,7 +47,8 @@ class Op:
 
     def _guards(self, args: Any, arrays: Any, result: Tensor, held: set[int]) -> list[tuple[list[int], int, str]]:
         """The arrays that were kept and must not change before backward: (version, its value now, what it is)."""
-        owners = [(t, f"its argument {self.signature.name(i)}") for i, (t, a) in enumerate(zip(args, arrays, strict=True)) if id(a) in held]
+        pairs = enumerate(zip(args, arrays, strict=True))
+        owners = [(t, f"its argument {self.signature.name(i)}") for i, (t, a) in pairs if id(a) in held]
         owners += [(result, "its result")] if id(result.data) in held else []
         return [(t.version, t.version[0], what) for t, what in owners if isinstance(t, Tensor)]
 
@@ -85,7 +86,10 @@ def _number(a: np.generic, args: tuple[Any, ...]) -> Any:
     return a.item() if any(isinstance(other, (Tensor, np.ndarray)) for other in args) else np.asarray(a)
 
 
-def op(name: str, definition: Any, vjp: Any, *, kernel: Any = None, numpy: Any = None, method: str = "", view: bool = False, once: str = "") -> Op:
+def op(
+    name: str, definition: Any, vjp: Any, *,
+    kernel: Any = None, numpy: Any = None, method: str = "", view: bool = False, once: str = "",
+) -> Op:  # fmt: skip
     """Registers an operation.
 
     numpy: the NumPy function it answers for on Tensors; method: its name on a Tensor; view: the result may share the

@@ -49,7 +49,9 @@ def adamw_update(
     """
     (b1, b2), size = betas, lr / (1.0 - betas[0] ** step)
     root = math.sqrt(1.0 - b2**step)
-    if get_backend() == "c" and kernels.adamw(params, grads, exp_avg, exp_avg_sq, b1, b2, 1.0 - lr * weight_decay, size, root, eps):
+    if get_backend() == "c" and kernels.adamw(
+        params, grads, exp_avg, exp_avg_sq, b1, b2, 1.0 - lr * weight_decay, size, root, eps
+    ):
         return
     for p, g, m, v in zip(params, grads, exp_avg, exp_avg_sq, strict=True):
         p *= 1.0 - lr * weight_decay

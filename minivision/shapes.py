@@ -9,6 +9,7 @@ wherever it appears; `...` for leading axes that broadcast. An argument without 
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -27,15 +28,16 @@ class Signature:
     def __init__(self, operation: str, definition: Callable[..., Any]) -> None:
         line = re.search(r"shapes:\s*(.*?)\s*->", definition.__doc__ or "", re.S)
         names = [p.name for p in inspect.signature(definition).parameters.values() if p.kind is not p.KEYWORD_ONLY]
-        dims = {name: inner for name, inner in re.findall(r"(\w+)\(([^)]*)\)", line.group(1))} if line else {}
-        self.operation, self.names, self.declared = operation, names, bool(dims)
+        dims = dict(re.findall(r"(\w+)\(([^)]*)\)", line.group(1))) if line else {}
+        self.operation, self.names = operation, names
         self.dims = {name: [token.strip() for token in inner.split(",") if token.strip()] for name, inner in dims.items()}
         self._passed: set[tuple[Any, ...]] = set()  # shapes that were checked before
 
     def describe(self, arguments: tuple[Any, ...]) -> str:
         """`x (2, 3) float32, weight (4, 5) float32`."""
         return ", ".join(
-            f"{self.name(i)} {tuple(a.shape)} {a.dtype}" if hasattr(a, "shape") else f"{self.name(i)} {a!r}" for i, a in enumerate(arguments)
+            f"{self.name(i)} {tuple(a.shape)} {a.dtype}" if hasattr(a, "shape") else f"{self.name(i)} {a!r}"
+            for i, a in enumerate(arguments)
         )
 
     def name(self, position: int) -> str:
@@ -89,28 +91,32 @@ class Signature:
             if star == "..." and len(front) > len(other):
                 leading[star] = (front, name)
         for axis, dim in zip(range(-len(fixed), 0), fixed, strict=True):
-            size, who = (int(dim), "the operation") if dim.isdigit() else sizes.setdefault(dim, (shape[axis], f"{name} axis {axis}"))
+            size, who = (
+                (int(dim), "the operation") if dim.isdigit() else sizes.setdefault(dim, (shape[axis], f"{name} axis {axis}"))
+            )
             if shape[axis] != size:
                 self._fail(f"{name} has {shape[axis]} at axis {axis} ({dim}), but {who} has {size}", arguments, dim)
 
     def _fail(self, problem: str, arguments: Any, dim: str = "") -> None:
         hint = "sizes called " + dim + " must agree; " if dim else ""
         spec = ", ".join(f"{name}({', '.join(dims)})" for name, dims in self.dims.items())
-        swapped = [n for n, a in zip(self.names, arguments, strict=False) if dim and len(getattr(a, "shape", ())) == 2 and dim in self.dims.get(n, [])]
+        swapped = [
+            n
+            for n, a in zip(self.names, arguments, strict=False)
+            if dim and len(getattr(a, "shape", ())) == 2 and dim in self.dims.get(n, [])
+        ]
         hint += f"expected {spec}" + (f"; is {' or '.join(swapped)} transposed?" if swapped else "")
         raise ShapeError(self.operation, problem, self.describe(arguments), hint)
 
     def explain(self, error: Exception, arguments: tuple[Any, ...]) -> ShapeError:
         """NumPy's complaint about shapes as a ShapeError that names the arguments and the first axis that disagrees."""
-        shapes = [tuple(a.shape) for a in arguments if hasattr(a, "shape")]
         problem, hint = str(error), "see the operation's docstring for the shapes it takes"
-        for first, second in zip(shapes, shapes[1:], strict=False):
-            for axis in range(1, min(len(first), len(second)) + 1):
-                sizes = {first[-axis], second[-axis]}
-                if not self.declared and len(sizes) == 2 and 1 not in sizes:
-                    problem = f"{first} and {second} do not broadcast: axis {-axis} has {first[-axis]} and {second[-axis]}"
+        shapes = [tuple(a.shape) for a in arguments if hasattr(a, "shape")] if "broadcast" in problem else []
+        for first, second in itertools.combinations(shapes, 2):
+            for axis in range(-1, -1 - min(len(first), len(second)), -1):
+                if first[axis] != second[axis] and 1 not in (first[axis], second[axis]):
+                    problem = f"{first} and {second} do not broadcast: axis {axis} has {first[axis]} and {second[axis]}"
                     hint = "sizes must be equal or 1, counted from the last axis; reshape or unsqueeze one of them"
-                    return ShapeError(self.operation, problem, self.describe(arguments), hint)
         return ShapeError(self.operation, problem, self.describe(arguments), hint)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from .errors import GraphError
+from .errors import GraphError, changed_in_place, freed_graph
 from .recording import set_grad_enabled
 
 NUMPY: dict[Any, Callable[..., Any]] = {}  # NumPy function -> what it means on Tensors
@@ -50,7 +50,7 @@ class Tensor(NDArrayOperatorsMixin):
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if func not in NUMPY:
-            raise TypeError(f"np.{func.__name__} is not an operation on Tensors; see mv.functional, or leave the tape with .numpy()")
+            raise TypeError(f"np.{func.__name__} is not an operation on Tensors; see mv.functional, or take .numpy() first")
         return NUMPY[func](*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:  # reached only for what is not defined in this class
@@ -101,10 +101,7 @@ class Node:
         """The operation's VJP: on arrays, or on Tensors with the kept values as Tensors where a graph is wanted."""
         for version, then, what in self.guards:
             if version[0] != then:
-                raise GraphError(
-                    f"{self.op.name}: {what} was changed in place after the operation kept it (version {version[0]}, then {then}), "
-                    "so the gradient would be wrong; change a copy, or change it after backward()"
-                )
+                raise changed_in_place(self.op.name, what)
         return self.op.pull(dy, self.op.replay(self) if create_graph else self.kept, needs, self.attrs)
 
     def free(self) -> None:
@@ -125,10 +122,7 @@ def _history(outputs: Sequence[Any]) -> list[Node]:
         node = stack.pop()
         if node not in seen:
             if node.freed:
-                raise GraphError(
-                    f"the graph behind '{node.op.name}' was freed by an earlier backward(); run the forward pass again, or pass "
-                    "retain_graph=True to the first backward()"
-                )
+                raise freed_graph(node.op.name)
             seen.add(node)
             stack.extend(parent for parent in node.parents if isinstance(parent, Node))
     return sorted(seen, key=lambda node: -node.serial)
@@ -147,7 +141,7 @@ def _seed(output: Any, gradient: Any, create_graph: bool) -> Any:
     return array if not create_graph else gradient if isinstance(gradient, Tensor) else Tensor(array)
 
 
-def _pull(outputs: Sequence[Any], gradients: Sequence[Any], wanted: Any, create_graph: bool, retain: bool | None) -> dict[Any, Any]:
+def _pull(outputs: Any, gradients: Any, wanted: Any, create_graph: bool, retain: bool | None) -> dict[Any, Any]:
     """The cotangents of the `wanted` sources (None: of every leaf), by one walk from the newest node to the oldest."""
     arrived: dict[Any, Any] = {}
     for output, gradient in zip(outputs, gradients, strict=True):
@@ -168,7 +162,7 @@ def _pull(outputs: Sequence[Any], gradients: Sequence[Any], wanted: Any, create_
             needs = tuple(p is not None and (wanted is None or p in useful) for p in node.parents)
             for parent, need, dx in zip(node.parents, needs, node.cotangents(dy, needs, create_graph), strict=True):
                 if need and dx is not None:
-                    assert (dx.shape, dx.dtype) == (parent.shape, parent.dtype), f"{node.op.name}: {dx.shape} {dx.dtype} for {parent.shape}"
+                    assert (dx.shape, dx.dtype) == (parent.shape, parent.dtype), (node.op.name, dx.shape, dx.dtype, parent.shape)
                     _add(arrived, parent, dx)
             if not (create_graph if retain is None else retain):
                 node.free()
@@ -179,7 +173,9 @@ def _add(arrived: dict[Any, Any], target: Any, dx: Any) -> None:
     arrived[target] = arrived[target] + dx if target in arrived else dx  # out of place: dx may be shared
 
 
-def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, create_graph: bool = False, retain_graph: bool | None = None) -> Any:
+def grad(
+    outputs: Any, inputs: Any, grad_outputs: Any = None, create_graph: bool = False, retain_graph: bool | None = None
+) -> Any:
     """d(outputs)/d(inputs): a tuple of Tensors (one Tensor for one input), None where an input was not used.
 
     `grad_outputs` are the cotangents that the walk starts with (default 1, for scalars). No `.grad` is touched.

@@ -13,7 +13,9 @@ import pytest
 
 import minivision as mv
 
-needs_threads = pytest.mark.skipif(not mv.kernels.has_openmp(), reason="the kernels were built without OpenMP: there is one thread")
+needs_threads = pytest.mark.skipif(
+    not mv.kernels.has_openmp(), reason="the kernels were built without OpenMP: there is one thread"
+)
 
 
 @pytest.fixture(autouse=True)

@@ -44,7 +44,9 @@ def _arguments(q: Any, k: Any, v: Any, mask: Any, causal: bool, scale: float) ->
     return [*sizes, *pairs, pointer(mask), ffi.NULL if mask is None else strides(mask), int(causal), scale]
 
 
-def _forward(q: np.ndarray, k: np.ndarray, v: np.ndarray, mask: np.ndarray | None, *, causal: bool = False, scale: float = 1.0) -> Any:
+def _forward(
+    q: np.ndarray, k: np.ndarray, v: np.ndarray, mask: np.ndarray | None, *, causal: bool = False, scale: float = 1.0
+) -> Any:
     made = _setup(q, k, v, mask)
     if made is None:
         return NotImplemented
@@ -53,7 +55,9 @@ def _forward(q: np.ndarray, k: np.ndarray, v: np.ndarray, mask: np.ndarray | Non
     lse = np.empty((*batch, q.shape[-2]), q.dtype)
     threads = get_num_threads()
     space = workspace(function("attention_workspace", q.dtype)(k.shape[-2], q.shape[-1], v.shape[-1], threads), q.dtype)
-    function("attention", q.dtype)(*_arguments(q4, k4, v4, mask4, causal, scale), pointer(y), pointer(lse), pointer(space), threads)
+    function("attention", q.dtype)(
+        *_arguments(q4, k4, v4, mask4, causal, scale), pointer(y), pointer(lse), pointer(space), threads
+    )
     return y, (q, k, v, mask, y, lse)
 
 

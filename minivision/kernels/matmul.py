@@ -20,8 +20,9 @@ def product(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.
     c = np.empty((*batch, m, n), a.dtype)
     if batch:
         a, b = np.broadcast_to(a, (*batch, m, k)), np.broadcast_to(b, (*batch, k, n))
-    for index in np.ndindex(batch[:-2]) if c.size else ():  # the kernel walks the last two batch axes itself
-        _gemm(a[index], b[index], c[index], bias)
+    for index in np.ndindex(batch[:-2]) if len(batch) > 2 else [()]:  # the kernel walks the last two batch axes itself
+        if c.size:
+            _gemm(a[index], b[index], c[index], bias)
     return c
 
 

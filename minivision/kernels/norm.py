@@ -17,7 +17,9 @@ def sum_rows(x: np.ndarray) -> np.ndarray:
         return x.sum(axis=0)
     y = np.empty(x.shape[1], x.dtype)
     partial = workspace(SUM_CHUNKS * x.shape[1], x.dtype)
-    function("sum_rows", x.dtype)(*x.shape, pointer(x), x.strides[0] // x.itemsize, pointer(y), pointer(partial), get_num_threads())
+    function("sum_rows", x.dtype)(
+        *x.shape, pointer(x), x.strides[0] // x.itemsize, pointer(y), pointer(partial), get_num_threads()
+    )
     return y
 
 

@@ -83,7 +83,9 @@ def _divide(a, b):
 def _divide_vjp(dy, kept, *, needs):
     """da = dy / b,  db = -dy a / b^2"""
     a, b = kept
-    return unbroadcast(dy / b, shape_of(a)) if needs[0] else None, unbroadcast(-dy * a / (b * b), shape_of(b)) if needs[1] else None
+    return unbroadcast(dy / b, shape_of(a)) if needs[0] else None, unbroadcast(-dy * a / (b * b), shape_of(b)) if needs[
+        1
+    ] else None
 
 
 def _power(a, b):
@@ -99,7 +101,11 @@ def _power_vjp(dy, kept, *, needs):
     a, b = kept
     base = np.where((raw(a) == 0) & (raw(b) == 0), 1.0, a)
     da = unbroadcast(dy * b * np.power(base, b - 1.0), shape_of(a)) if needs[0] else None
-    db = unbroadcast(dy * np.power(a, b) * np.log(np.where(raw(a) == 0, 1.0, a).astype(dy.dtype)), shape_of(b)) if needs[1] else None
+    db = (
+        unbroadcast(dy * np.power(a, b) * np.log(np.where(raw(a) == 0, 1.0, a).astype(dy.dtype)), shape_of(b))
+        if needs[1]
+        else None
+    )
     return da, db
 
 

@@ -190,10 +190,15 @@ def expand(self: Tensor, *sizes: Any) -> Tensor:
     return shape.broadcast_to(self, shape=tuple(n if w == -1 else w for w, n in zip(wanted, own, strict=True)))
 
 
+def _along(dim: int, ndim: int, part: Any) -> tuple[Any, ...]:
+    """The index that takes `part` of one axis and all of the others."""
+    return (*(slice(None),) * (dim % ndim), part)
+
+
 @method
 def unbind(self: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The slices along an axis."""
-    return tuple(self[(slice(None),) * (dim % self.ndim) + (i,)] for i in range(self.shape[dim]))
+    return tuple(self[_along(dim, self.ndim, i)] for i in range(self.shape[dim]))
 
 
 @method
@@ -203,8 +208,8 @@ def split(self: Tensor, split_size: int | list[int], dim: int = 0) -> tuple[Tens
     sizes = [min(split_size, total - i) for i in range(0, total, split_size)] if isinstance(split_size, int) else split_size
     if sum(sizes) != total:
         raise ValueError(f"split sizes {sizes} do not add up to {total}, the size of axis {dim}")
-    front = (slice(None),) * (dim % self.ndim)
-    return tuple(self[front + (slice(end - n, end),)] for n, end in zip(sizes, np.cumsum(sizes).tolist(), strict=True))
+    ends = np.cumsum(sizes).tolist()
+    return tuple(self[_along(dim, self.ndim, slice(end - n, end))] for n, end in zip(sizes, ends, strict=True))
 
 
 @method

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..op import op
-from ..tape import METHODS, NUMPY
+from ..tape import NUMPY
 from .elementwise import raw
 
 Axis = int | tuple[int, ...] | None

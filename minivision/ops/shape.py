@@ -61,7 +61,9 @@ def _concatenate(*arrays, axis=0):
 def _concatenate_vjp(dy, kept, *, axis=0):
     """each dx = its stretch of dy"""
     ends = np.cumsum(kept)
-    return tuple(dy[(slice(None),) * (axis % dy.ndim) + (slice(int(end - n), int(end)),)] for end, n in zip(ends, kept, strict=True))
+    return tuple(
+        dy[(slice(None),) * (axis % dy.ndim) + (slice(int(end - n), int(end)),)] for end, n in zip(ends, kept, strict=True)
+    )
 
 
 def _getitem(x, *, index):
