@@ -42,7 +42,10 @@ def save_checkpoint(
         raise CheckpointError(f"{path}: there is no folder {target.parent} to save into; create it first")
     draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
     try:
+        draft.touch()
+        mode = draft.stat().st_mode
         save_file(arrays, draft, words or None)
+        draft.chmod(mode)  # safetensors makes files that only their owner can read
         _flush(draft)
         os.replace(draft, target)
     except SafetensorError as error:

@@ -238,3 +238,9 @@ def test_saving_into_no_folder_or_through_a_link(tmp_path):
     mv.save_checkpoint(tmp_path / "link.safetensors", {"w": np.ones(3)})
     assert (tmp_path / "link.safetensors").is_symlink()
     assert os.listdir(tmp_path / "real") == ["model.safetensors"]
+
+
+def test_a_checkpoint_can_be_read_by_whom_other_files_can(tmp_path):
+    (tmp_path / "other").write_text("")
+    mv.save_checkpoint(tmp_path / "m.safetensors", {"a": np.zeros(1)})
+    assert (tmp_path / "m.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
