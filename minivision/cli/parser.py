@@ -1,0 +1,89 @@
+"""The options of every command and what `--help` says of them. Rich and the models are not imported here."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from dataclasses import MISSING, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..train.config import Config
+
+EXAMPLES = """examples:
+  minivision train vit --data digits --out runs/vit  learn to read digits
+  minivision train vit --out runs/vit --resume       go on after Ctrl-C
+  minivision models 'deit_*'                         some models by name
+  minivision summary vit_base_patch16_224            every module of one
+  minivision gradcheck                               prove every gradient
+  minivision doctor                                  see what this machine gives"""
+
+
+def make_parser() -> ArgumentParser:
+    """The whole command line."""
+    look: Any = partial(RawDescriptionHelpFormatter, max_help_position=26)
+    parser = ArgumentParser(
+        "minivision", description="Vision papers on a tiny autograd engine.", epilog=EXAMPLES, formatter_class=look
+    )
+    parser.add_argument("--version", action="version", version=f"minivision {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    _add_train(commands)
+    models = commands.add_parser("models", help="list the models", description="The models by name, paper by paper.")
+    models.add_argument("pattern", nargs="?", default="*", help="a name or a shell pattern such as 'deit_*' (default: all)")
+    _add_summary(commands)
+    proof = commands.add_parser(
+        "gradcheck", help="prove every gradient", description="Holds every operation's closed form against four others."
+    )
+    proof.add_argument("pattern", nargs="?", default="*", help="an operation or a shell pattern such as '*norm' (default: all)")
+    commands.add_parser("doctor", help="show what this machine gives", description="Versions, compiler, kernels, threads, speed.")
+    return parser
+
+
+def _add_train(commands: Any) -> None:
+    train = commands.add_parser(
+        "train", help="train a model", description="Trains a model and leaves figures, weights and a picture in --out."
+    )
+    train.add_argument("model", metavar="MODEL", help="a name that `minivision models` lists; vit: one that suits the data")
+    train.add_argument("--out", metavar="DIR", type=Path, help="folder for the results (default: runs/MODEL)")
+    train.add_argument("--resume", action="store_true", help="go on with the run in --out; it ends as if it had never stopped")
+    train.add_argument(
+        "--threads", metavar="N", type=int, help="threads to compute with: same bits for any (default: all processors)"
+    )
+    for setting in fields(Config):
+        if "help" in setting.metadata:
+            _add_setting(train, setting)
+
+
+def _add_setting(parser: ArgumentParser, setting: Any) -> None:
+    """--setting VALUE; absent ones stay None, so that a resumed run can tell what was asked for."""
+    default = setting.default if setting.default is not MISSING else setting.default_factory()
+    flag, name = setting.name.replace("_", "-"), setting.name
+    if default is True:
+        parser.add_argument(
+            f"--no-{flag}", dest=name, action="store_const", const=False, help=f"without {setting.metadata['help']}"
+        )
+    else:
+        text = f"{setting.metadata['help']} (default: {default})"
+        parser.add_argument(
+            f"--{flag}",
+            dest=name,
+            metavar=_metavar(default),
+            type=type(default),
+            choices=setting.metadata.get("choices"),
+            help=text,
+        )
+
+
+def _metavar(default: Any) -> str:
+    return {int: "N", float: "X"}.get(type(default), "NAME")
+
+
+def _add_summary(commands: Any) -> None:
+    summary = commands.add_parser(
+        "summary", help="show a model's modules", description="Every module's output, parameters and multiply-adds."
+    )
+    summary.add_argument("model", metavar="NAME", help="a name that `minivision models` lists")
+    summary.add_argument("--img-size", metavar="N", type=int, help="side of the image (default: the model's own)")
+    summary.add_argument("--num-classes", metavar="N", type=int, help="number of classes (default: the model's own)")
+    summary.add_argument("--depth", metavar="N", type=int, default=3, help="how deep into the modules to look (default: 3)")

@@ -1,0 +1,80 @@
+"""report.png: what a training run did and what its model learned, each panel with a sentence that says what to see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..data import Dataset
+from ..tape import Tensor
+from . import panels
+from .page import Panel, compose, png
+from .pictures import on_paper
+
+SHOWN = 10  # images in the panel of attention
+
+__all__ = ["report"]
+
+
+def report(model: Any, dataset: Dataset, logits: np.ndarray, rows: panels.Rows, metrics: Mapping[str, Any]) -> bytes:
+    """A run as a PNG; panels that a model has nothing for (attention, positions, patches) are left out.
+
+    logits (N, classes) of the test images, rows: the figures of the epochs, metrics: those of the run.
+    """
+    title = (
+        f"{metrics['model']} on {dataset.name}: {metrics['test_accuracy']:.1%} of {metrics['test_images']:,} unseen images right"
+    )
+    subtitle = "   ·   ".join(
+        [
+            f"{metrics['parameters']:,} parameters",
+            f"{metrics['train_images']:,} training images, {metrics['epochs']} epochs in {metrics['seconds']:.0f} s",
+            f"{metrics['images_per_second']:,.0f} images/s, {metrics['isa']}, threads: {metrics['threads']}",
+        ]
+    )
+    loss = panels.curves(
+        rows, "loss", "Loss", "How far the answers are from the truth: it should fall and level off on both parts."
+    )
+    share = panels.curves(
+        rows,
+        "accuracy",
+        "Accuracy",
+        "The share of right answers. Training images are moved about and so are harder.",
+        percent=True,
+    )
+    wrong = panels.mistakes(partial(_pictures, dataset), dataset.test_labels, logits, dataset.classes)
+    learnt = [_attention(model, dataset), _positions(model)]
+    return png(compose(title, subtitle, [(3.3, [loss, share]), (4.7, learnt), (2.9, [wrong, _filters(model)])]))
+
+
+def _pictures(dataset: Dataset, numbers: np.ndarray) -> np.ndarray:
+    """Some test images to be shown, RGB (n, H, W, 3) from 0 to 1."""
+    return on_paper(dataset.pictures(dataset.test_images[numbers]), dark=float(dataset.mean.mean()) < 0.5)
+
+
+def _attention(model: Any, dataset: Dataset) -> Panel | None:
+    """The class token's attention in the last block, on the first unseen image of each class, up to SHOWN."""
+    grid = _grid(model)
+    if grid is None or not hasattr(model, "attention_maps"):
+        return None
+    firsts = np.unique(dataset.test_labels, return_index=True)[1][:SHOWN]
+    maps = model.attention_maps(Tensor(dataset.test_images[firsts]))[-1]  # (N, heads, 1 + hw, 1 + hw)
+    return panels.attention(_pictures(dataset, firsts), maps[:, :, 0, 1:].reshape(*maps.shape[:2], *grid))
+
+
+def _grid(model: Any) -> tuple[int, int] | None:
+    """(h, w) of the patches, where the model has a class token and a table of positions for both."""
+    table, grid = getattr(model, "pos_embed", None), getattr(getattr(model, "config", None), "grid", None)
+    return grid if table is not None and grid and table.shape[1] == 1 + grid[0] * grid[1] else None
+
+
+def _positions(model: Any) -> Panel | None:
+    grid = _grid(model)
+    return None if grid is None or min(grid) < 2 else panels.positions(model.pos_embed.data[0, 1:].reshape(*grid, -1))
+
+
+def _filters(model: Any) -> Panel | None:
+    embedding = getattr(model, "patch_embed", None)
+    return None if embedding is None else panels.filters(embedding.proj.weight.data)

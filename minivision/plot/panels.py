@@ -1,0 +1,180 @@
+"""The panels of report.png. Each function takes plain arrays and gives a Panel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from .page import BLUE, GREY, HEAT, ORANGE, SIGNED, Box, Panel
+from .pictures import enlarge, mosaic, smooth
+
+Rows = Sequence[Mapping[str, Any]]
+Pictures = Callable[[np.ndarray], np.ndarray]
+CELL = 96  # pixels along the side of a small picture
+
+
+def curves(rows: Rows, quantity: str, title: str, sentence: str, percent: bool = False) -> Panel:
+    """train_ and test_`quantity` over the epochs, each line with its name and last value at its end."""
+
+    def draw(figure: Figure, box: Box) -> None:
+        axes = box.inset(left=0.6, right=1.2, bottom=0.5).axes(figure)
+        epochs = [row["epoch"] for row in rows]
+        ends = {}
+        for part, colour in (("train", BLUE), ("test", ORANGE)):
+            values = [row[f"{part}_{quantity}"] for row in rows]
+            axes.plot(epochs, values, color=colour, linewidth=2.2, marker="o" if len(rows) == 1 else "", solid_capstyle="round")
+            ends[f"{part} {values[-1]:.1%}" if percent else f"{part} {values[-1]:.3f}"] = (values[-1], colour)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if percent:
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.margins(x=0.01)
+        _name_ends(axes, ends)
+
+    return Panel(title, sentence, draw)
+
+
+def _name_ends(axes: Any, ends: Mapping[str, tuple[float, str]]) -> None:
+    """Writes each line's name beside its end, far enough apart to be read."""
+    low, high = axes.get_ylim()
+    heights = {name: (value - low) / (high - low) for name, (value, _) in ends.items()}
+    (lower, a), (upper, b) = sorted(heights.items(), key=lambda item: item[1])
+    spread = max(0.0, 0.09 - (b - a)) / 2
+    for name, height in ((lower, a - spread), (upper, b + spread)):
+        axes.text(
+            1.02, height, name, transform=axes.transAxes, va="center", color=ends[name][1], fontsize=12.5, fontweight="bold"
+        )
+
+
+def attention(pictures: np.ndarray, maps: np.ndarray) -> Panel:
+    """pictures (N, H, W, 3) from 0 to 1, maps (N, heads, h, w): the class token's attention to each patch."""
+    heads = maps.shape[1]
+    looks = np.concatenate([maps.mean(1, keepdims=True), maps], 1)
+    looks = smooth(looks / looks.max((-2, -1), keepdims=True), CELL)  # (N, 1 + heads, CELL, CELL)
+    paper = enlarge(pictures, CELL)[:, None]  # (N, 1, CELL, CELL, 3)
+    pencil = 0.35 + 0.65 * paper  # lighter, so that the colour behind it is seen
+    cells = np.concatenate([paper, pencil * HEAT(looks)[..., :3]], 1)  # (N, 2 + heads, CELL, CELL, 3)
+    names = ["image", "all heads", *(f"head {i + 1}" for i in range(heads))]
+
+    def draw(figure: Figure, box: Box) -> None:
+        axes = _show(figure, box.inset(left=0.95), mosaic(cells.swapaxes(0, 1), 6, paper=0.9))
+        for i, name in enumerate(names):
+            axes.text(-10, i * (CELL + 6) + CELL / 2, name, ha="right", va="center", color=GREY, fontsize=11.5)
+
+    sentence = (
+        "Where the class token of the last block looks in some unseen images: "
+        "the deeper the orange behind the ink, the more it takes from there."
+    )
+    return Panel("Where it looks", sentence, draw, share=1.57)
+
+
+def positions(table: np.ndarray) -> Panel:
+    """table (h, w, D), the position embeddings of the patches: every one's cosine similarity with all."""
+    (h, w, _), similar = table.shape, likeness(table)
+    side = max(4, 480 // max(h, w) ** 2)  # pixels for one number
+    cells = enlarge(similar.reshape(h * w, h, w), max(h, w) * side).reshape(h, w, max(h, w) * side, -1)
+    picture = mosaic(cells, side // 2, paper=np.nan)
+
+    def draw(figure: Figure, box: Box) -> None:
+        axes = _show(figure, box.inset(right=0.9), picture, cmap=SIGNED, vmin=-1.0, vmax=1.0)
+        bar = figure.colorbar(axes.images[0], cax=axes.inset_axes((1.04, 0.0, 0.035, 1.0)), ticks=[-1, 0, 1])
+        bar.outline.set_visible(False)
+        bar.ax.tick_params(length=0)
+
+    near, far = _neighbours(similar)
+    sentence = (
+        f"How alike the position embeddings are: each small square is one of the {h} x {w} patches, and its likeness to all. "
+        f"Nobody told it the grid; neighbours came out at {near:+.2f} on average, the others at {far:+.2f}."
+    )
+    return Panel("What it knows of places", sentence, draw)
+
+
+def likeness(table: np.ndarray) -> np.ndarray:
+    """Cosines between all vectors of (h, w, D) -> (h, w, h, w)."""
+    unit = table / np.maximum(np.linalg.norm(table, axis=-1, keepdims=True), 1e-12)
+    return np.einsum("ijd,kld->ijkl", unit, unit)
+
+
+def _neighbours(similar: np.ndarray) -> tuple[float, float]:
+    """The mean similarity (h, w, h, w) of two patches side by side, and of all others that are not the same."""
+    h, w = similar.shape[:2]
+    y, x = np.mgrid[:h, :w].reshape(2, -1)
+    steps = np.abs(y[:, None] - y) + np.abs(x[:, None] - x)
+    flat = similar.reshape(h * w, h * w)
+    return float(flat[steps == 1].mean()), float(flat[steps > 1].mean())
+
+
+def filters(weight: np.ndarray, most: int = 16) -> Panel:
+    """weight (D, C, P, P) of the patch embedding: its first principal components, as pictures, with their shares of variance."""
+    flat = weight.reshape(len(weight), -1).astype(np.float64)
+    _, scales, components = np.linalg.svd(flat - flat.mean(0), full_matrices=False)
+    shares = scales**2 / np.sum(scales**2)
+    components = components[:most].reshape(-1, *weight.shape[1:])
+    peaks = components.reshape(len(components), -1)[
+        np.arange(len(components)), np.abs(components).reshape(len(components), -1).argmax(1)
+    ]
+    cells = [_filter_colours(component / peak) for component, peak in zip(components, peaks, strict=True)]
+    captions = [f"{share:.0%}" for share in shares[:most]]
+    sentence = (
+        "The directions in which the patch embedding's filters differ most, with their share of all differences: "
+        "what the model tells apart in a patch."
+    )
+    return Panel("What it sees in a patch", sentence, lambda figure, box: _gallery(figure, box, cells, captions))
+
+
+def _filter_colours(component: np.ndarray) -> np.ndarray:
+    """(C, P, P) from -1 to 1 -> RGB (CELL, CELL, 3): of three channels their own colours, else blue to orange."""
+    rgb = (component + 1.0) / 2.0 if len(component) == 3 else SIGNED((component[0] + 1.0) / 2.0)[..., :3].transpose(2, 0, 1)
+    return enlarge(rgb.transpose(1, 2, 0)[None], CELL)[0]
+
+
+def mistakes(pictures: Pictures, labels: np.ndarray, logits: np.ndarray, classes: Sequence[str], most: int = 14) -> Panel:
+    """labels (N), logits (N, classes): the images that were read wrongly, the surest error first.
+
+    pictures: from the numbers of some images to (n, H, W, 3) from 0 to 1.
+    """
+    answers, shares = logits.argmax(-1), np.exp(logits - np.logaddexp.reduce(logits, -1, keepdims=True))
+    sure = np.take_along_axis(shares, answers[:, None], -1)[:, 0]
+    wrong = np.flatnonzero(answers != labels)
+    shown = wrong[np.argsort(-sure[wrong], kind="stable")][:most]
+    cells = list(enlarge(pictures(shown), CELL))
+    captions = [f"{classes[labels[i]]}, not {classes[answers[i]]}" for i in shown]
+    every = "all of them" if len(shown) == len(wrong) else f"the {len(shown)} of which it was surest"
+    sentence = (
+        f"{len(wrong)} of {len(labels)} unseen images; here are {every}, with the right answer, then the model's."
+        if len(wrong)
+        else (f"Nothing: all {len(labels)} unseen images are right.")
+    )
+    return Panel("What it got wrong", sentence, lambda figure, box: _gallery(figure, box, cells, captions), share=1.35)
+
+
+def _gallery(figure: Figure, box: Box, cells: Sequence[np.ndarray], captions: Sequence[str]) -> None:
+    """Small pictures in rows, each with a caption below, as large as the place allows."""
+    if not cells:
+        return
+    gap, below, most = 0.18, 0.32, 1.2  # inches
+    columns = max(range(1, len(cells) + 1), key=lambda n: min(*_cell_size(box, len(cells), n, gap, below), most))
+    side = min(*_cell_size(box, len(cells), columns, gap, below), most)
+    for i, (cell, caption) in enumerate(zip(cells, captions, strict=True)):
+        x, y = box.x + i % columns * (side + gap), box.y + i // columns * (side + below)
+        axes = _show(figure, Box(x, y, side, side), cell)
+        axes.text(0.5, -0.05, caption, transform=axes.transAxes, ha="center", va="top", fontsize=11, color=GREY)
+
+
+def _cell_size(box: Box, count: int, columns: int, gap: float, below: float) -> tuple[float, float]:
+    """The side of a cell that the width allows, and that the height allows."""
+    rows = -(-count // columns)
+    return (box.width + gap) / columns - gap, box.height / rows - below
+
+
+def _show(figure: Figure, box: Box, picture: np.ndarray, **options: Any) -> Any:
+    """A picture as large as fits into the top left of a place, without a frame."""
+    scale = min(box.width / picture.shape[1], box.height / picture.shape[0])
+    axes = Box(box.x, box.y, picture.shape[1] * scale, picture.shape[0] * scale).axes(figure)
+    axes.imshow(picture, interpolation="nearest", aspect="auto", **options)
+    axes.set_axis_off()
+    return axes

@@ -1,0 +1,9 @@
+"""Training: a Config, a Trainer that takes steps and can be saved between any two, and a run that does it all in a folder."""
+
+from __future__ import annotations
+
+from .config import Config
+from .run import Interrupted, Watcher, resume, start
+from .trainer import Trainer, evaluate, predict
+
+__all__ = ["Config", "Interrupted", "Trainer", "Watcher", "evaluate", "predict", "resume", "start"]

@@ -1,0 +1,66 @@
+"""The settings of a training run: the same record makes the command line's options, config.json and the saved state."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from ..backend import get_backend
+from ..errors import SettingError
+
+
+def _setting(default: Any, help: str, **limits: Any) -> Any:
+    """A field whose metadata says what it means and where it may lie."""
+    default = {"default_factory": default} if callable(default) else {"default": default}
+    return field(**default, metadata={"help": help, **limits})
+
+
+@dataclass(frozen=True)
+class Config:
+    """What decides the numbers of a run: two runs of one Config on one machine end with the same bits.
+
+    The number of threads is not here: it changes the speed only.
+    """
+
+    model: str
+    data: str = _setting("digits", "digits, mnist:DIR, cifar10:DIR or folder:DIR")
+    epochs: int = _setting(60, "passes over the training images", at_least=1)
+    batch_size: int = _setting(32, "images in a step", at_least=1)
+    lr: float = _setting(1.5e-3, "highest learning rate: after the warm-up, before the cosine", at_least=0.0)
+    table_lr: float = _setting(5.0, "the learning rate of class token and positions is so many times as high", above=0.0)
+    weight_decay: float = _setting(0.05, "AdamW's decay of matrices; biases and norms have none", at_least=0.0)
+    warmup: float = _setting(0.1, "share of the steps in which the learning rate rises", at_least=0.0, below=1.0)
+    label_smoothing: float = _setting(0.1, "share of the target spread over all classes", at_least=0.0, below=1.0)
+    drop_path: float = _setting(0.0, "chance of leaving out the last block's branches", at_least=0.0, below=1.0)
+    clip: float = _setting(1.0, "longest gradient; longer ones are scaled down to it", above=0.0)
+    seed: int = _setting(0, "decides the split, the first weights, the order and the augmentation", at_least=0)
+    augment: bool = _setting(True, "small shifts and rotations of the training images")
+    backend: str = _setting(get_backend, "who computes: the kernels or the NumPy definitions", choices=("c", "numpy"))
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            _check(each.name, getattr(self, each.name), each.metadata)
+
+    def differences(self, wanted: Mapping[str, Any]) -> list[str]:
+        """The settings of `wanted` that are not this run's: "lr is 0.002, not 0.1"."""
+        return [f"{name} is {own!r}, not {wanted[name]!r}" for name, own in asdict(self).items() if wanted.get(name, own) != own]
+
+
+LIMITS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
+    "at_least": ("at least", operator.ge),
+    "above": ("above", operator.gt),
+    "below": ("below", operator.lt),
+}
+
+
+def _check(name: str, value: Any, limits: Mapping[str, Any]) -> None:
+    for kind, (words, holds) in LIMITS.items():
+        if kind in limits and not holds(value, limits[kind]):
+            raise SettingError(f"{name} must be {words} {limits[kind]:g}, got {value}")
+    if value == math.inf:
+        raise SettingError(f"{name} must be finite, got {value}")
+    if value not in limits.get("choices", (value,)):
+        raise SettingError(f"{name} must be one of {', '.join(limits['choices'])}, got {value!r}")
