@@ -16,7 +16,7 @@ from .tape import Tensor
 
 relu = ops.activation.relu
 sigmoid = ops.activation.sigmoid
-tanh = ops.elementwise.tanh
+tanh = ops.elementary.tanh
 
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:

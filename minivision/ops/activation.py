@@ -8,7 +8,8 @@ import numpy as np
 
 from .. import kernels
 from ..op import op
-from .elementwise import erf, raw
+from .elementary import erf
+from .elementwise import raw
 
 
 def _relu(x):
@@ -24,12 +25,18 @@ def _relu_vjp(dy, kept):
     return np.where(raw(kept[0]) > 0, dy, 0.0)
 
 
+def logistic(x):
+    """1 / (1 + exp(-x)) without an exponential that could overflow, right to the last digits on both sides."""
+    grown, shrunk = np.exp(np.minimum(x, 0.0)), np.exp(np.minimum(-x, 0.0))
+    return grown / (grown + shrunk)
+
+
 def _sigmoid(x):
-    """y = 1 / (1 + exp(-x)) = (1 + tanh(x / 2)) / 2
+    """y = 1 / (1 + exp(-x))
 
     shapes: x -> y;  keeps: y
     """
-    y = 0.5 + 0.5 * np.tanh(0.5 * x)
+    y = logistic(x)
     return y, (y,)
 
 
@@ -44,13 +51,13 @@ def _silu(x):
 
     shapes: x -> y;  keeps: x
     """
-    return x * (0.5 + 0.5 * np.tanh(0.5 * x)), (x,)
+    return x * logistic(x), (x,)
 
 
 def _silu_vjp(dy, kept):
     """dx = dy s (1 + x (1 - s)),  s = sigmoid(x)"""
     (x,) = kept
-    s = 0.5 + 0.5 * np.tanh(0.5 * x)
+    s = logistic(x)
     return dy * s * (1.0 + x * (1.0 - s))
 
 

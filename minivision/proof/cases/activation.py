@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ...ops.elementwise import erf
+from ...ops.elementary import erf
 from ..case import Case, Mutant, distinct, normal
 
 
