@@ -16,6 +16,7 @@ TYPES = {"f32": "float", "f64": "double"}
 CONTROL = """
 int mv_select_isa(const char *isa); /* 1 if this processor has it and it is now in use */
 int mv_has_openmp(void);
+void mv_keep_memory(void); /* freed arrays stay in this process */
 """
 COMMON_FLAGS = ["-O3", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math"]
 ISA_FLAGS = {

@@ -128,13 +128,18 @@ def workspace(elements: int, dtype: np.dtype) -> np.ndarray:
 
 
 def _start() -> None:
-    """The best instruction set, or the lower one that MINIVISION_ISA names; as many threads as this process may use."""
+    """The best instruction set, or the lower one that MINIVISION_ISA names; as many threads as this process may use.
+
+    MINIVISION_KEEP_MEMORY=0 leaves the C library's memory settings alone (see mv_keep_memory in dispatch.c).
+    """
     global _ARRAY, _POINTER
     if lib is None:
         return
     _ARRAY = {F32: ffi.typeof("float[]"), F64: ffi.typeof("double[]"), np.dtype(np.int64): ffi.typeof("int64_t[]")}
     _POINTER = {F32: ffi.typeof("float *"), F64: ffi.typeof("double *"), np.dtype(np.int64): ffi.typeof("int64_t *")}
     use_isa(os.environ.get("MINIVISION_ISA") or isas()[0])
+    if os.environ.get("MINIVISION_KEEP_MEMORY") != "0":
+        lib.mv_keep_memory()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or cores))
     if hasattr(os, "register_at_fork"):  # GNU OpenMP's threads do not survive a fork: a child works on one
