@@ -129,6 +129,8 @@ static void FN(attention)(int64_t ny, int64_t nz, int64_t m, int64_t n, int64_t 
                           const T *k, const int64_t *k_s, const T *v, const int64_t *v_s, const T *mask, const int64_t *mask_s,
                           int causal, T scale, T *y, T *lse, T *workspace, int64_t threads)
 {
+    if (2.0 * (double)(ny * nz) * (double)m * (double)n * (double)(d + e) < SERIAL_FLOPS / 4) /* and as much for softmax */
+        threads = 1;
     const FN(head) all = {m, n, d, e, q, k, v, mask, NULL, q_s, k_s, v_s, mask_s, NULL, causal, scale};
     const int64_t heads = ny * nz, blocks = (m + ATTENTION_ROWS - 1) / ATTENTION_ROWS;
     const int64_t splits = heads >= threads ? 1 : MIN(blocks, threads); /* of one head's blocks of rows */

@@ -13,7 +13,7 @@ static void FN(gelu_definition)(int64_t n, const T *x, T *y)
 
 static void FN(gelu)(int64_t n, const T *x, T *y, int64_t threads)
 {
-#pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1 && n > 4 * CHUNK)
+#pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1 && n > SERIAL_ELEMENTS)
     for (int64_t begin = 0; begin < n; begin += CHUNK)
         for (int64_t i = begin; i < MIN(n, begin + CHUNK); i += VL) {
             vec gauss, x_i = FN(load)(x + i, n - i);
@@ -23,7 +23,7 @@ static void FN(gelu)(int64_t n, const T *x, T *y, int64_t threads)
 
 static void FN(gelu_vjp)(int64_t n, const T *dy, const T *x, T *dx, int64_t threads)
 {
-#pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1 && n > 4 * CHUNK)
+#pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1 && n > SERIAL_ELEMENTS)
     for (int64_t begin = 0; begin < n; begin += CHUNK)
         for (int64_t i = begin; i < MIN(n, begin + CHUNK); i += VL) {
             vec gauss, x_i = FN(load)(x + i, n - i), phi = FN(vnormal)(x_i, &gauss);

@@ -156,8 +156,8 @@ static void FN(gemm)(int64_t ny, int64_t nz, int64_t m, int64_t n, int64_t k, co
                      int64_t c_i, const T *bias, T *workspace, int64_t threads)
 {
     const int64_t batch = ny * nz, unit = m > n ? MR : NR, blocks = (MAX(m, n) + unit - 1) / unit;
-    if (k == 0 || 2.0 * (double)batch * (double)m * (double)n * (double)k < 5e5)
-        threads = 1; /* less work than waking a second thread */
+    if (k == 0 || 2.0 * (double)batch * (double)m * (double)n * (double)k < SERIAL_FLOPS)
+        threads = 1;
     /* A task is one product, or one slice of one product where there are fewer products than threads. */
     const int64_t slices = batch >= threads ? 1 : MIN(blocks, threads), tasks = batch * slices;
 #pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1)

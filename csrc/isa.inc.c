@@ -28,6 +28,11 @@
 #define ATTENTION_ROWS 48
 #endif
 
+/* Less work than this stays on one thread: waking another costs microseconds, and milliseconds where other programs hold
+ * the processors. */
+#define SERIAL_FLOPS 8e6
+#define SERIAL_ELEMENTS 100000
+
 #define T float
 #define vec vec_f32
 #define ivec ivec_f32

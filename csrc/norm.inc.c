@@ -51,7 +51,7 @@ INLINE void FN(layer_norm_row)(int64_t n, const T *x, const T *w, const T *b, T 
 
 static void FN(layer_norm)(int64_t m, int64_t n, const T *x, const T *w, const T *b, T eps, T *y, T *mean, T *r, int64_t threads)
 {
-#pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1 && m * n > 20000)
+#pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1 && m * n > SERIAL_ELEMENTS)
     for (int64_t i = 0; i < m; i++)
         FN(layer_norm_row)(n, x + i * n, w, b, eps, y + i * n, mean + i, r + i);
 }
@@ -92,7 +92,7 @@ static void FN(add_chunks)(int64_t n, int64_t stride, const T *partial, T *total
 static void FN(layer_norm_vjp)(int64_t m, int64_t n, const T *dy, const T *x, const T *w, const T *mean, const T *r, T *dx, T *dw,
                                T *db, T *partial, int64_t threads)
 {
-#pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1 && m * n > 20000)
+#pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1 && m * n > SERIAL_ELEMENTS)
     for (int64_t chunk = 0; chunk < SUM_CHUNKS; chunk++) {
         T *dw_c = partial + chunk * 2 * n, *db_c = dw_c + n;
         memset(dw_c, 0, (size_t)(2 * n) * sizeof(T));
@@ -106,7 +106,7 @@ static void FN(layer_norm_vjp)(int64_t m, int64_t n, const T *dy, const T *x, co
 /* y_j = sum_i x_ij;  partial: SUM_CHUNKS * n elements of workspace */
 static void FN(sum_rows)(int64_t m, int64_t n, const T *x, int64_t x_i, T *y, T *partial, int64_t threads)
 {
-#pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1 && m * n > 20000)
+#pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1 && m * n > SERIAL_ELEMENTS)
     for (int64_t chunk = 0; chunk < SUM_CHUNKS; chunk++) {
         T *sum = partial + chunk * n;
         memset(sum, 0, (size_t)n * sizeof(T));

@@ -12,7 +12,7 @@ static void FN(adamw)(int64_t count, T *const *p, const T *const *g, T *const *m
         T *restrict p_a = p[a], *restrict m_a = m[a], *restrict v_a = v[a];
         const T *restrict g_a = g[a];
         const int64_t n = sizes[a];
-#pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1 && n > 50000)
+#pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1 && n > SERIAL_ELEMENTS)
         for (int64_t begin = 0; begin < n; begin += CHUNK)
             for (int64_t i = begin; i < MIN(n, begin + CHUNK); i++) {
                 const T g_i = g_a[i];

@@ -30,7 +30,7 @@ class Config:
     epochs: int = _setting(60, "passes over the training images", at_least=1)
     batch_size: int = _setting(32, "images in a step", at_least=1)
     lr: float = _setting(1.5e-3, "highest learning rate: after the warm-up, before the cosine", at_least=0.0)
-    table_lr: float = _setting(5.0, "the learning rate of class token and positions is so many times as high", above=0.0)
+    table_lr: float = _setting(10.0, "the learning rate of class token and positions is so many times as high", above=0.0)
     weight_decay: float = _setting(0.05, "AdamW's decay of matrices; biases and norms have none", at_least=0.0)
     warmup: float = _setting(0.1, "share of the steps in which the learning rate rises", at_least=0.0, below=1.0)
     label_smoothing: float = _setting(0.1, "share of the target spread over all classes", at_least=0.0, below=1.0)
