@@ -54,7 +54,7 @@ def load_digits(seed: int) -> Dataset:
     pixels, labels = scans.images[:, None].astype(np.uint8), scans.target.astype(np.int64)
     train, test = stratified_split(labels, seed)
     classes = [str(name) for name in scans.target_names]
-    moved = Augmentation(shift=0.075)  # 0.6 pixels: more cuts strokes off, less and a ViT's position embeddings hardly show the grid
+    moved = Augmentation(shift=0.075)  # 0.6 pixels: more cuts strokes off; with less, position embeddings hardly show the grid
     return Dataset("digits", pixels[train], labels[train], pixels[test], labels[test], classes, white=16, augmentation=moved)
 
 

@@ -46,7 +46,7 @@ def report(model: Any, dataset: Dataset, logits: np.ndarray, rows: panels.Rows, 
     )
     wrong = panels.mistakes(partial(_pictures, dataset), dataset.test_labels, logits, dataset.classes)
     learnt = [_attention(model, dataset), _positions(model)]
-    return png(compose(title, subtitle, [(3.3, [loss, share]), (4.7, learnt), (2.9, [wrong, _filters(model)])]))
+    return png(compose(title, subtitle, [[loss, share], learnt, [wrong, _filters(model)]]))
 
 
 def _pictures(dataset: Dataset, numbers: np.ndarray) -> np.ndarray:

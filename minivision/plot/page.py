@@ -22,6 +22,7 @@ STYLE: Any = {
     "xtick.color": GREY, "ytick.color": GREY, "axes.axisbelow": True,
 }  # fmt: skip
 WIDTH, MARGIN, GUTTER, DPI = 16.0, 0.55, 0.6, 100  # inches, dots per inch
+TOP, BETWEEN = 1.45, 0.5  # inches: the page's heading, the room between rows
 TITLE, LINE, BELOW = 0.36, 0.235, 0.2  # inches: a panel's title, a line of its sentence, the room under both
 
 
@@ -51,11 +52,15 @@ class Box:
 
 @dataclass(frozen=True)
 class Panel:
-    """A title, a sentence that says what to see, and what draws into the place below them; `share` of a row's width."""
+    """A title, a sentence that says what to see, and what draws into the place below them.
+
+    share: of a row's width; height: the inches that the drawing needs at a width in inches.
+    """
 
     title: str
     sentence: str
     draw: Callable[[Figure, Box], None]
+    height: Callable[[float], float]
     share: float = 1.0
 
     def lines(self, width: float) -> list[str]:
@@ -71,9 +76,8 @@ class Panel:
 
 @dataclass(frozen=True)
 class Row:
-    """Panels side by side; `height` inches for what they draw."""
+    """Panels side by side, all as high as the highest."""
 
-    height: float
     panels: Sequence[Panel]
 
     def widths(self) -> list[float]:
@@ -85,26 +89,30 @@ class Row:
         """Inches for the words above the pictures, the same for all panels."""
         return TITLE + LINE * max(len(p.lines(w)) for p, w in zip(self.panels, self.widths(), strict=True)) + BELOW
 
+    def height(self) -> float:
+        """Inches, with the heading."""
+        return self.heading() + max(p.height(w) for p, w in zip(self.panels, self.widths(), strict=True))
+
     def put(self, figure: Figure, y: float) -> None:
         """Draws the panels from left to right."""
         x = MARGIN
         for panel, width in zip(self.panels, self.widths(), strict=True):
-            panel.put(figure, Box(x, y, width, self.heading() + self.height), self.heading())
+            panel.put(figure, Box(x, y, width, self.height()), self.heading())
             x += width + GUTTER
 
 
-def compose(title: str, subtitle: str, rows: Sequence[tuple[float, Sequence[Panel | None]]]) -> Figure:
-    """Rows of panels, each (height in inches, panels), under a heading; panels that are None are left out."""
-    kept = [Row(height, present) for height, panels in rows if (present := [panel for panel in panels if panel])]
+def compose(title: str, subtitle: str, rows: Sequence[Sequence[Panel | None]]) -> Figure:
+    """Rows of panels under a heading; panels that are None are left out."""
+    kept = [Row(present) for panels in rows if (present := [panel for panel in panels if panel])]
     with matplotlib.rc_context(STYLE):
-        total = 1.45 + sum(row.heading() + row.height + 0.5 for row in kept)
+        total = TOP + sum(row.height() + BETWEEN for row in kept)
         figure = Figure(figsize=(WIDTH, total), dpi=DPI, facecolor="white")
-        top, y = Box(MARGIN, 0.42, WIDTH - 2 * MARGIN, 1.0), 1.45
+        top, y = Box(MARGIN, 0.42, WIDTH - 2 * MARGIN, 1.0), TOP
         top.text(figure, 0.0, title, fontsize=23, fontweight="bold")
         top.text(figure, 0.47, subtitle, fontsize=12.5, color=GREY)
         for row in kept:
             row.put(figure, y)
-            y += row.heading() + row.height + 0.5
+            y += row.height() + BETWEEN
     return figure
 
 

@@ -35,7 +35,7 @@ def curves(rows: Rows, quantity: str, title: str, sentence: str, percent: bool =
         axes.margins(x=0.01)
         _name_ends(axes, ends)
 
-    return Panel(title, sentence, draw)
+    return Panel(title, sentence, draw, lambda width: 3.3)
 
 
 def _name_ends(axes: Any, ends: Mapping[str, tuple[float, str]]) -> None:
@@ -69,7 +69,7 @@ def attention(pictures: np.ndarray, maps: np.ndarray) -> Panel:
         "Where the class token of the last block looks in some unseen images: "
         "the deeper the orange behind the ink, the more it takes from there."
     )
-    return Panel("Where it looks", sentence, draw, share=1.57)
+    return Panel("Where it looks", sentence, draw, lambda width: 4.7, share=1.57)
 
 
 def positions(table: np.ndarray) -> Panel:
@@ -88,9 +88,9 @@ def positions(table: np.ndarray) -> Panel:
     near, far = _neighbours(similar)
     sentence = (
         f"How alike the position embeddings are: each small square is one of the {h} x {w} patches, and its likeness to all. "
-        f"Nobody told it the grid; neighbours came out at {near:+.2f} on average, the others at {far:+.2f}."
+        f"Nobody told it the grid: neighbours came out at {near:+.2f} on average, the others at {far:+.2f}."
     )
-    return Panel("What it knows of places", sentence, draw)
+    return Panel("What it knows of places", sentence, draw, lambda width: 4.7)
 
 
 def likeness(table: np.ndarray) -> np.ndarray:
@@ -108,22 +108,19 @@ def _neighbours(similar: np.ndarray) -> tuple[float, float]:
     return float(flat[steps == 1].mean()), float(flat[steps > 1].mean())
 
 
-def filters(weight: np.ndarray, most: int = 16) -> Panel:
+def filters(weight: np.ndarray, most: int = 10) -> Panel:
     """weight (D, C, P, P) of the patch embedding: its first principal components, as pictures, with their shares of variance."""
     flat = weight.reshape(len(weight), -1).astype(np.float64)
     _, scales, components = np.linalg.svd(flat - flat.mean(0), full_matrices=False)
     shares = scales**2 / np.sum(scales**2)
     components = components[:most].reshape(-1, *weight.shape[1:])
-    peaks = components.reshape(len(components), -1)[
-        np.arange(len(components)), np.abs(components).reshape(len(components), -1).argmax(1)
-    ]
-    cells = [_filter_colours(component / peak) for component, peak in zip(components, peaks, strict=True)]
+    cells = [_filter_colours(component / component.flat[np.abs(component).argmax()]) for component in components]
     captions = [f"{share:.0%}" for share in shares[:most]]
     sentence = (
         "The directions in which the patch embedding's filters differ most, with their share of all differences: "
         "what the model tells apart in a patch."
     )
-    return Panel("What it sees in a patch", sentence, lambda figure, box: _gallery(figure, box, cells, captions))
+    return _gallery("What it sees in a patch", sentence, cells, captions)
 
 
 def _filter_colours(component: np.ndarray) -> np.ndarray:
@@ -142,33 +139,37 @@ def mistakes(pictures: Pictures, labels: np.ndarray, logits: np.ndarray, classes
     wrong = np.flatnonzero(answers != labels)
     shown = wrong[np.argsort(-sure[wrong], kind="stable")][:most]
     cells = list(enlarge(pictures(shown), CELL))
-    captions = [f"{classes[labels[i]]}, not {classes[answers[i]]}" for i in shown]
+    captions = [_verdict(classes[labels[i]], classes[answers[i]]) for i in shown]
     every = "all of them" if len(shown) == len(wrong) else f"the {len(shown)} of which it was surest"
     sentence = (
         f"{len(wrong)} of {len(labels)} unseen images; here are {every}, with the right answer, then the model's."
         if len(wrong)
         else (f"Nothing: all {len(labels)} unseen images are right.")
     )
-    return Panel("What it got wrong", sentence, lambda figure, box: _gallery(figure, box, cells, captions), share=1.35)
+    return _gallery("What it got wrong", sentence, cells, captions, share=1.57)
 
 
-def _gallery(figure: Figure, box: Box, cells: Sequence[np.ndarray], captions: Sequence[str]) -> None:
-    """Small pictures in rows, each with a caption below, as large as the place allows."""
-    if not cells:
-        return
-    gap, below, most = 0.18, 0.32, 1.2  # inches
-    columns = max(range(1, len(cells) + 1), key=lambda n: min(*_cell_size(box, len(cells), n, gap, below), most))
-    side = min(*_cell_size(box, len(cells), columns, gap, below), most)
-    for i, (cell, caption) in enumerate(zip(cells, captions, strict=True)):
-        x, y = box.x + i % columns * (side + gap), box.y + i // columns * (side + below)
-        axes = _show(figure, Box(x, y, side, side), cell)
-        axes.text(0.5, -0.05, caption, transform=axes.transAxes, ha="center", va="top", fontsize=11, color=GREY)
+def _verdict(right: str, answer: str) -> str:
+    """`right, not answer`; in two lines, and shortened, where the names are long."""
+    line = f"{right}, not {answer}"
+    short = [name if len(name) <= 9 else f"{name[:8]}…" for name in (right, answer)]
+    return line if len(line) <= 12 else "{}\nnot {}".format(*short)
 
 
-def _cell_size(box: Box, count: int, columns: int, gap: float, below: float) -> tuple[float, float]:
-    """The side of a cell that the width allows, and that the height allows."""
-    rows = -(-count // columns)
-    return (box.width + gap) / columns - gap, box.height / rows - below
+def _gallery(title: str, sentence: str, cells: Sequence[np.ndarray], captions: Sequence[str], share: float = 1.0) -> Panel:
+    """Small pictures in rows, each with a caption below."""
+    side, gap, below = 0.98, 0.2, 0.3 + 0.2 * any("\n" in caption for caption in captions)  # inches
+
+    def columns(width: float) -> int:
+        return int((width + gap) / (side + gap))
+
+    def draw(figure: Figure, box: Box) -> None:
+        for i, (cell, caption) in enumerate(zip(cells, captions, strict=True)):
+            row, column = divmod(i, columns(box.width))
+            axes = _show(figure, Box(box.x + column * (side + gap), box.y + row * (side + below), side, side), cell)
+            axes.text(0.5, -0.05, caption, transform=axes.transAxes, ha="center", va="top", fontsize=11, color=GREY)
+
+    return Panel(title, sentence, draw, lambda width: -(-len(cells) // columns(width)) * (side + below), share)
 
 
 def _show(figure: Figure, box: Box, picture: np.ndarray, **options: Any) -> Any:

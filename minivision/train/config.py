@@ -22,7 +22,8 @@ def _setting(default: Any, help: str, **limits: Any) -> Any:
 class Config:
     """What decides the numbers of a run: two runs of one Config on one machine end with the same bits.
 
-    The number of threads is not here: it changes the speed only.
+    The number of threads is not here: it changes the speed only. The defaults are for vit on digits. They were chosen by
+    the accuracy on a fifth of the training images, kept out of training, over several seeds; test images had no say.
     """
 
     model: str
