@@ -21,17 +21,18 @@
 #define GEMM_PACK 4
 #define GEMM_NC(nr) (2 * (nr))
 #define ATTENTION_ROWS 4
+#define SERIAL_FLOPS 0
+#define SERIAL_ELEMENTS 0
 #else
 #define GEMM_KC 384
 #define GEMM_PACK 16
 #define GEMM_NC(nr) ((768 / (nr)) * (nr))
 #define ATTENTION_ROWS 48
-#endif
-
 /* Less work than this stays on one thread: waking another costs microseconds, and milliseconds where other programs hold
  * the processors. */
 #define SERIAL_FLOPS 8e6
 #define SERIAL_ELEMENTS 100000
+#endif
 
 #define T float
 #define vec vec_f32

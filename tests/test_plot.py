@@ -37,7 +37,8 @@ def figures(**changes: Any) -> dict[str, Any]:
         "parameters": 202_186,
         "epochs": 40,
     }
-    return {**found, "seconds": 25.2, "images_per_second": 3011.0, "isa": "avx2", "threads": 2, **changes}
+    config = {"augment": True, "label_smoothing": 0.1}
+    return {**found, "config": config, "seconds": 25.2, "images_per_second": 3011.0, "isa": "avx2", "threads": 2, **changes}
 
 
 def logits(labels: np.ndarray, wrong: int) -> np.ndarray:
@@ -51,6 +52,13 @@ def logits(labels: np.ndarray, wrong: int) -> np.ndarray:
 def size(content: bytes) -> tuple[int, int]:
     height, width, _ = imread(io.BytesIO(content), format="png").shape
     return width, height
+
+
+def test_the_floor_of_the_loss_is_reached_by_the_smoothed_target() -> None:
+    logits = mv.tensor(np.log(np.array([[0.91] + [0.01] * 9])))
+    lowest = mv.functional.cross_entropy(logits, np.array([0]), label_smoothing=0.1).item()
+    assert plot._floor(figures(), 10) == f"; smoothed targets keep it above {lowest:.2f}"
+    assert plot._floor({"config": {"label_smoothing": 0.0}}, 10) == ""
 
 
 @pytest.fixture(scope="module")

@@ -34,19 +34,19 @@ def report(model: Any, dataset: Dataset, logits: np.ndarray, rows: panels.Rows, 
             f"{metrics['images_per_second']:,.0f} images/s, {metrics['isa']}, threads: {metrics['threads']}",
         ]
     )
-    loss = panels.curves(
-        rows, "loss", "Loss", "How far the answers are from the truth: it should fall and level off on both parts."
-    )
-    share = panels.curves(
-        rows,
-        "accuracy",
-        "Accuracy",
-        "The share of right answers. Training images are moved about and so are harder.",
-        percent=True,
-    )
+    loss = panels.curves(rows, "loss", "Loss", f"How far the answers are from the truth{_floor(metrics, len(dataset.classes))}.")
+    moved = " Training images are moved about, and so are harder." if metrics["config"]["augment"] else ""
+    share = panels.curves(rows, "accuracy", "Accuracy", f"The share of right answers.{moved}", percent=True)
     wrong = panels.mistakes(partial(_pictures, dataset), dataset.test_labels, logits, dataset.classes)
     learnt = [_attention(model, dataset), _positions(model)]
     return png(compose(title, subtitle, [[loss, share], learnt, [wrong, _filters(model)]]))
+
+
+def _floor(metrics: Mapping[str, Any], classes: int) -> str:
+    """What the loss cannot fall below: the entropy of targets that are smoothed."""
+    a = metrics["config"]["label_smoothing"]
+    target = np.array([1.0 - a + a / classes, *[a / classes] * (classes - 1)])
+    return f"; smoothed targets keep it above {-np.sum(target * np.log(target)):.2f}" if a else ""
 
 
 def _pictures(dataset: Dataset, numbers: np.ndarray) -> np.ndarray:

@@ -78,10 +78,13 @@ def positions(table: np.ndarray) -> Panel:
     side = max(4, 480 // max(h, w) ** 2)  # pixels for one number
     cells = enlarge(similar.reshape(h * w, h, w), max(h, w) * side).reshape(h, w, max(h, w) * side, -1)
     picture = mosaic(cells, side // 2, paper=np.nan)
+    most = float(np.abs(similar[similar < 0.999]).max(initial=0.1))  # of two different patches: a patch with itself is 1
 
     def draw(figure: Figure, box: Box) -> None:
-        axes = _show(figure, box.inset(right=0.9), picture, cmap=SIGNED, vmin=-1.0, vmax=1.0)
-        bar = figure.colorbar(axes.images[0], cax=axes.inset_axes((1.04, 0.0, 0.035, 1.0)), ticks=[-1, 0, 1])
+        axes = _show(figure, box.inset(right=0.9), picture, cmap=SIGNED, vmin=-most, vmax=most)
+        bar = figure.colorbar(
+            axes.images[0], cax=axes.inset_axes((1.04, 0.0, 0.035, 1.0)), ticks=[-most, 0.0, most], format="%.1f"
+        )
         bar.outline.set_visible(False)
         bar.ax.tick_params(length=0)
 
@@ -116,10 +119,7 @@ def filters(weight: np.ndarray, most: int = 10) -> Panel:
     components = components[:most].reshape(-1, *weight.shape[1:])
     cells = [_filter_colours(component / component.flat[np.abs(component).argmax()]) for component in components]
     captions = [f"{share:.0%}" for share in shares[:most]]
-    sentence = (
-        "The directions in which the patch embedding's filters differ most, with their share of all differences: "
-        "what the model tells apart in a patch."
-    )
+    sentence = "The directions in which the patch embedding's filters differ most, and their share of all differences."
     return _gallery("What it sees in a patch", sentence, cells, captions)
 
 
