@@ -8,4 +8,5 @@
 #include "norm.inc.c"
 #include "elementwise.inc.c"
 #include "optim.inc.c"
+#include "peak.inc.c"
 #undef VL

@@ -82,19 +82,21 @@ def advice() -> str:
 
 @dataclass(frozen=True)
 class Speed:
-    """Billions of floating-point operations a second of one float32 matrix product: minivision's and NumPy's."""
+    """Billions of floating-point operations a second: of one float32 matrix product, minivision's and NumPy's, and the peak."""
 
     size: int
     ours: float
     numpy: float
+    peak: float | None  # None where there are no kernels to measure it with
 
 
 def measure(size: int = 1024, seconds: float = 0.5) -> Speed:
-    """The best of as many size x size products as fit into `seconds`, for each of the two in turn."""
+    """The best of as many size x size products as fit into `seconds`, for each of the two in turn, and the peak."""
     a, b = np.random.default_rng(0).standard_normal((2, size, size), np.float32)
     flops = 2.0 * size**3
     ours, theirs = _best(lambda: matmul(a, b), seconds), _best(lambda: np.matmul(a, b), seconds)
-    return Speed(size, flops / ours / 1e9, flops / theirs / 1e9)
+    peak = kernels.peak(np.float32, seconds)
+    return Speed(size, flops / ours / 1e9, flops / theirs / 1e9, peak and peak / 1e9)
 
 
 def _best(work: Callable[[], object], seconds: float) -> float:

@@ -31,6 +31,16 @@ def test_speed_is_measured_on_real_products() -> None:
     assert 1e-3 < speed.numpy < 1e6
 
 
+@WITH_KERNELS
+def test_no_product_is_faster_than_the_peak() -> None:
+    for dtype in (np.float32, np.float64):
+        a, b = np.random.default_rng(0).standard_normal((2, 512, 512)).astype(dtype)
+        seconds = doctor._best(lambda a=a, b=b: kernels.matmul.forward(a, b), 0.2)
+        peak = kernels.peak(dtype, 0.2)
+        assert peak is not None
+        assert 0.05 * peak < 2.0 * 512**3 / seconds < 1.1 * peak  # a busy machine may slow either
+
+
 def test_a_slow_product_is_timed_once() -> None:
     calls = []
     best = doctor._best(lambda: calls.append(time.sleep(0.03)), seconds=0.0)

@@ -18,7 +18,9 @@ def run(chosen: Namespace) -> int:
         rows.add_row(name, value)
     speed = doctor.measure()
     rows.add_row("matrix product", f"{speed.ours:,.0f} GFLOP/s at {speed.size} x {speed.size}, float32")
-    rows.add_row("", f"{speed.ours / speed.numpy:.0%} of NumPy's {speed.numpy:,.0f} GFLOP/s")
+    if speed.peak is not None:
+        rows.add_row("", f"{speed.ours / speed.peak:.0%} of the peak, {speed.peak:,.0f} GFLOP/s of multiply-adds on registers")
+        rows.add_row("", f"{speed.ours / speed.numpy:.0%} of NumPy's {speed.numpy:,.0f} GFLOP/s")
     screen.print(rows)
     if advice := doctor.advice():
         screen.print(Panel(advice, title="THE C KERNELS ARE NOT BUILT", box=HEAVY, border_style="bold red", padding=(1, 2)))

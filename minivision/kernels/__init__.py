@@ -11,8 +11,25 @@ from .elementwise import gelu
 from .matmul import linear, matmul
 from .norm import layer_norm, sum_rows
 from .optim import adamw
+from .peak import peak
 
 __all__ = [
-    "AVAILABLE", "REASON", "Kernel", "adamw", "attention", "conv2d", "gelu", "get_num_threads", "has_openmp", "isa", "isas",
-    "layer_norm", "linear", "matmul", "set_num_threads", "sum_rows", "use_isa",
+    "AVAILABLE",
+    "REASON",
+    "Kernel",
+    "adamw",
+    "attention",
+    "conv2d",
+    "gelu",
+    "get_num_threads",
+    "has_openmp",
+    "isa",
+    "isas",
+    "layer_norm",
+    "linear",
+    "matmul",
+    "peak",
+    "set_num_threads",
+    "sum_rows",
+    "use_isa",
 ]  # fmt: skip
