@@ -87,8 +87,8 @@ def test_ctrl_c_saves_and_the_command_it_prints_ends_with_the_same_bits(spec: st
     told = re.search(r"^stopped and saved; to go on: minivision (.*)$", err, re.M)
     assert told
     assert (stopped / folder.STATE).exists()
-    assert main(shlex.split(told.group(1))) == 0
-    assert main([*command[3:], str(whole)]) == 0
+    for arguments in (shlex.split(told.group(1)), [*command[3:], str(whole)]):  # as the first: NumPy's bits vary with its threads
+        assert subprocess.run([*command[:3], *arguments], env=ENVIRONMENT, stdout=subprocess.DEVNULL).returncode == 0
     assert (stopped / folder.MODEL).read_bytes() == (whole / folder.MODEL).read_bytes()
     figures = [json.loads((out / folder.METRICS).read_text()) for out in (stopped, whole)]
     assert figures[0]["test_accuracy"] == figures[1]["test_accuracy"]
