@@ -167,19 +167,19 @@ def permute(self: Tensor, *dims: Any) -> Tensor:
 @method
 def transpose(self: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two axes swapped."""
-    return np.swapaxes(self, dim0, dim1)  # type: ignore[return-value]
+    return shape.swapaxes(self, dim0, dim1)
 
 
 @method
 def unsqueeze(self: Tensor, dim: int) -> Tensor:
     """A new axis of size 1."""
-    return np.expand_dims(self, dim)  # type: ignore[return-value]
+    return shape.expand_dims(self, dim)
 
 
 @method
 def squeeze(self: Tensor, dim: int | None = None) -> Tensor:
     """Without an axis of size 1, or without all of them."""
-    return np.squeeze(self, dim)  # type: ignore[return-value]
+    return shape.squeeze(self, dim)
 
 
 @method

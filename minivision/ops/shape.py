@@ -145,7 +145,8 @@ scatter_add = op("scatter_add", _scatter_add, _scatter_add_vjp)
 # ------------------------------------------------------------------------------------------- NumPy's names for them
 
 
-def _swapaxes(x: Any, first: int, second: int) -> Any:
+def swapaxes(x: Any, first: int, second: int) -> Any:
+    """Two axes swapped."""
     axes = list(range(x.ndim))
     axes[first], axes[second] = axes[second], axes[first]
     return permute(x, axes=tuple(axes))
@@ -157,13 +158,15 @@ def _moveaxis(x: Any, source: int, destination: int) -> Any:
     return permute(x, axes=tuple(axes))
 
 
-def _expand_dims(x: Any, axis: int) -> Any:
+def expand_dims(x: Any, axis: int) -> Any:
+    """A new axis of size 1."""
     shape = list(x.shape)
     shape.insert(axis % (x.ndim + 1), 1)
     return reshape(x, shape=tuple(shape))
 
 
-def _squeeze(x: Any, axis: int | None = None) -> Any:
+def squeeze(x: Any, axis: int | None = None) -> Any:
+    """Without an axis of size 1, or without all of them."""
     shape = tuple(n for i, n in enumerate(x.shape) if n != 1 or (axis is not None and i != axis % x.ndim))
     return reshape(x, shape=shape)
 
@@ -177,10 +180,10 @@ NUMPY[np.transpose] = lambda x, axes=None: permute(x, axes=tuple(reversed(range(
 NUMPY[np.broadcast_to] = lambda x, shape: broadcast_to(x, shape=tuple(shape))
 NUMPY[np.concatenate] = lambda arrays, axis=0: concatenate(*arrays, axis=axis)
 NUMPY[np.take_along_axis] = lambda x, indices, axis: gather(x, raw(indices), axis=axis)
-NUMPY[np.swapaxes] = _swapaxes
+NUMPY[np.swapaxes] = swapaxes
 NUMPY[np.moveaxis] = _moveaxis
-NUMPY[np.expand_dims] = _expand_dims
-NUMPY[np.squeeze] = _squeeze
+NUMPY[np.expand_dims] = expand_dims
+NUMPY[np.squeeze] = squeeze
 NUMPY[np.stack] = _stack
 NUMPY[np.zeros_like] = lambda x: Tensor(np.zeros_like(x.data))
 NUMPY[np.ones_like] = lambda x: Tensor(np.ones_like(x.data))

@@ -59,11 +59,12 @@ def numeric(function: Callable[[Sequence[Any]], np.ndarray], args: Sequence[Any]
     """The Jacobian of a function of arrays, by complex step or by central differences."""
     kind = complex if complex_step else float
     copies = [np.array(a, kind) if differentiable(a) else a for a in args]
-    blocks = []
-    for x in filter(differentiable, copies):
-        run: Callable[[], np.ndarray] = lambda: np.ravel(function(copies))  # noqa: E731
-        blocks.append(complex_steps(run, x) if complex_step else differences(run, x, EPS))
-    return np.concatenate(blocks, axis=1)
+
+    def run() -> np.ndarray:
+        return np.ravel(function(copies))
+
+    inputs = filter(differentiable, copies)
+    return np.concatenate([complex_steps(run, x) if complex_step else differences(run, x, EPS) for x in inputs], axis=1)
 
 
 def pull(op: Op, dy: np.ndarray, kept: Any, args: Sequence[Any], attrs: Any) -> np.ndarray:

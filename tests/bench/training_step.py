@@ -40,7 +40,7 @@ def minivision_step() -> Callable[[], Any]:
     return step
 
 
-def torch_step() -> Callable[[], Any]:
+def torch_model() -> Any:
     """The same model as a PyTorch user would write it."""
     import torch
     from torch import nn
@@ -70,14 +70,22 @@ def torch_step() -> Callable[[], Any]:
             x = torch.cat([self.first.expand(len(x), -1, -1), x], 1) + self.positions
             return self.head(self.norm(self.blocks(x))[:, 0])
 
+    return Model()
+
+
+def torch_step() -> Callable[[], Any]:
+    """PyTorch's model, and its fused optimiser."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
     torch.manual_seed(0)
-    model = Model()
+    model = torch_model()
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     images, labels = torch.randn(BATCH, 1, 8, 8), torch.randint(0, CLASSES, (BATCH,))
 
     def step() -> None:
         optimiser.zero_grad()
-        F.cross_entropy(model(images), labels).backward()
+        cross_entropy(model(images), labels).backward()
         optimiser.step()
 
     return step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -141,7 +142,7 @@ def _conv(change):
     """A VJP that is the right one of changed arguments, or with changed answers."""
 
     def vjp(dy, kept, *, groups=1, **windows):
-        right = lambda dy, kept: _conv2d_vjp(dy, kept, needs=(True, True, True), groups=groups, **windows)  # noqa: E731
+        right = partial(_conv2d_vjp, needs=(True, True, True), groups=groups, **windows)
         return change(right, dy, kept, groups)
 
     return vjp
