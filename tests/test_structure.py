@@ -18,7 +18,7 @@ LAYERS = [
     ["kernels"],
     ["recording", "tape", "shapes", "backend", "op", "random"],
     ["ops"],
-    ["functional"],
+    ["functional", "tensors"],
     ["nn"],
     ["_optimizer", "optim", "schedule", "foreign", "checkpoint", "profile", "data"],
     ["models"],

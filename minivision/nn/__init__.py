@@ -1,14 +1,12 @@
-"""torch.nn's names: Module, its parameters and containers, and the layers that models share."""
+"""torch.nn's names: Module, its parameters and containers, and the layers that models share, a file for each kind."""
 
 from . import init
+from .activation import *
 from .container import ModuleDict, ModuleList, Sequential
-from .conv import AdaptiveAvgPool2d, AvgPool2d, BatchNorm2d, Conv2d, MaxPool2d
-from .layers import GELU, Dropout, DropPath, Embedding, Flatten, Identity, LayerNorm, Linear, ReLU, Sigmoid, SiLU, Softmax, Tanh
+from .conv import *
+from .dropout import *
+from .linear import *
 from .module import Handle, Module
+from .normalization import *
 from .parameter import Parameter
-
-__all__ = [
-    "GELU", "AdaptiveAvgPool2d", "AvgPool2d", "BatchNorm2d", "Conv2d", "DropPath", "Dropout", "Embedding", "Flatten", "Handle",
-    "Identity", "LayerNorm", "Linear", "MaxPool2d", "Module", "ModuleDict", "ModuleList", "Parameter", "ReLU", "Sequential",
-    "SiLU", "Sigmoid", "Softmax", "Tanh", "init",
-]  # fmt: skip
+from .pooling import *

@@ -1,17 +1,16 @@
-"""Layers on images (N, C, H, W): convolution, batch normalisation, pooling."""
+"""Convolutions as layers."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-import numpy as np
-
 from .. import functional as F
-from ..tape import Tensor
 from . import init
 from .module import Module
 from .parameter import Parameter
+
+__all__ = ["Conv2d"]
 
 Pair = int | tuple[int, int]
 
@@ -53,100 +52,3 @@ class Conv2d(Module):
         plain = {"padding": (0, 0), "dilation": (1, 1), "groups": 1}
         words += [f"{name}={getattr(self, name)}" for name, usual in plain.items() if getattr(self, name) != usual]
         return ", ".join(words + ["bias=False"] * (self.bias is None))
-
-
-class BatchNorm2d(Module):
-    """y = (x - mean_c) / sqrt(var_c + eps) * w_c + b_c, channel by channel.  Ioffe & Szegedy 2015, algorithms 1 and 2.
-
-    Training uses the batch's mean and biased variance and moves the running ones: r <- (1 - momentum) r + momentum b,
-    with the unbiased variance; momentum=None averages all batches. Evaluation uses the running ones.
-    """
-
-    running_mean: Tensor | None
-    running_var: Tensor | None
-    num_batches_tracked: Tensor | None
-
-    def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
-        track_running_stats: bool = True,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self.num_features, self.eps, self.momentum = num_features, eps, momentum
-        self.affine, self.track_running_stats = affine, track_running_stats
-        self.weight = Parameter((num_features,), init.ones()) if affine else None
-        self.bias = Parameter((num_features,), init.zeros()) if affine else None
-        buffers = np.zeros(num_features, np.float32), np.ones(num_features, np.float32), np.zeros((), np.int64)
-        for name, values in zip(("running_mean", "running_var", "num_batches_tracked"), buffers, strict=True):
-            self.register_buffer(name, values if track_running_stats else None)
-
-    def forward(self, x: Any) -> Any:
-        """(N, num_features, H, W) -> the same"""
-        count = self.num_batches_tracked if self.training else None
-        share = 1.0 / (count.item() + 1) if count is not None and self.momentum is None else self.momentum or 0.0
-        by_batch = self.training or self.running_mean is None
-        y = F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, by_batch, share, self.eps)
-        if count is not None:
-            count.data += 1
-        return y
-
-    def extra_repr(self) -> str:
-        """Sizes and constants."""
-        names = ("eps", "momentum", "affine", "track_running_stats")
-        return ", ".join([str(self.num_features), *(f"{name}={getattr(self, name)}" for name in names)])
-
-
-class _Pool2d(Module):
-    def __init__(self, kernel_size: Pair, stride: Pair | None, padding: Pair, ceil_mode: bool) -> None:
-        super().__init__()
-        self.kernel_size, self.stride, self.padding = kernel_size, kernel_size if stride is None else stride, padding
-        self.ceil_mode = ceil_mode
-
-    def extra_repr(self) -> str:
-        """The window."""
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, ceil_mode={self.ceil_mode}"
-
-
-class MaxPool2d(_Pool2d):
-    """The largest value of each window, padding left out. stride defaults to kernel_size."""
-
-    def __init__(
-        self, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0, dilation: Pair = 1, ceil_mode: bool = False
-    ) -> None:
-        super().__init__(kernel_size, stride, padding, ceil_mode)
-        self.dilation = dilation
-
-    def forward(self, x: Any) -> Any:
-        """(N, C, H, W) -> (N, C, H', W')"""
-        return F.max_pool2d(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
-
-
-class AvgPool2d(_Pool2d):
-    """The mean of each window; count_include_pad: zeros of the padding count as values. stride defaults to kernel_size."""
-
-    def __init__(
-        self, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0, ceil_mode: bool = False,
-        count_include_pad: bool = True, divisor_override: int | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__(kernel_size, stride, padding, ceil_mode)
-        self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
-
-    def forward(self, x: Any) -> Any:
-        """(N, C, H, W) -> (N, C, H', W')"""
-        settings = self.ceil_mode, self.count_include_pad, self.divisor_override
-        return F.avg_pool2d(x, self.kernel_size, self.stride, self.padding, *settings)
-
-
-class AdaptiveAvgPool2d(Module):
-    """The means over output_size bins that cover the image; None keeps a size."""
-
-    def __init__(self, output_size: int | tuple[int | None, int | None]) -> None:
-        super().__init__()
-        self.output_size = output_size
-
-    def forward(self, x: Any) -> Any:
-        """(N, C, H, W) -> (N, C, *output_size)"""
-        return F.adaptive_avg_pool2d(x, self.output_size)
-
-    def extra_repr(self) -> str:
-        """The size."""
-        return f"output_size={self.output_size}"
