@@ -55,8 +55,13 @@ static inline struct conv_axis conv_axis_forward(int64_t size, int64_t count, in
 static inline struct conv_axis conv_axis_gradient(int64_t phase, int64_t size, int64_t count, int64_t taps, int64_t stride,
                                                   int64_t pad, int64_t dilation)
 {
-    struct conv_axis axis = {
-        .count = (size - phase + stride - 1) / stride, .at = phase, .every = stride, .length = size, .size = count, .step = 1};
+    struct conv_axis axis = {.count = (size - phase + stride - 1) / stride,
+                             .at = phase,
+                             .every = stride,
+                             .length = size,
+                             .size = count,
+                             .step = 1,
+                             .dilation = 1};
     int64_t last = taps - 1, gap = 1;
     while (last >= 0 && (phase + pad - last * dilation) % stride != 0)
         last--;
@@ -65,7 +70,7 @@ static inline struct conv_axis conv_axis_gradient(int64_t phase, int64_t size, i
     while (gap <= last && gap * dilation % stride != 0)
         gap++;
     axis.taps = last / gap + 1, axis.first = last, axis.gap = -gap;
-    axis.origin = (phase + pad - last * dilation) / stride, axis.dilation = gap * dilation / stride;
+    axis.origin = (phase + pad - last * dilation) / stride, axis.dilation = axis.taps > 1 ? gap * dilation / stride : 1;
     return axis;
 }
 

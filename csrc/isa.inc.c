@@ -21,6 +21,7 @@
 #define GEMM_PACK 4
 #define GEMM_NC(nr) (2 * (nr))
 #define ATTENTION_ROWS 4
+#define DEPTHWISE_TILE 2
 #define SERIAL_FLOPS 0
 #define SERIAL_ELEMENTS 0
 #else
@@ -28,6 +29,7 @@
 #define GEMM_PACK 16
 #define GEMM_NC(nr) ((768 / (nr)) * (nr))
 #define ATTENTION_ROWS 48
+#define DEPTHWISE_TILE 7 /* images have sides of 224, 112, 56, 28, 14, 7 */
 /* Less work than this stays on one thread: waking another costs microseconds, and milliseconds where other programs hold
  * the processors. */
 #define SERIAL_FLOPS 8e6

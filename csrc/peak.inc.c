@@ -23,3 +23,11 @@ static double FN(peak)(int64_t rounds, T *out, int64_t threads)
     }
     return 2.0 * (double)(rounds * threads) * MR * NV * (double)VL;
 }
+
+/* The memory's limit: c = a + factor b (McCalpin, STREAM, 1995), 3 n elements moved, two operations for each. */
+static void FN(triad)(int64_t n, const T *a, const T *b, T factor, T *c, int64_t threads)
+{
+#pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1)
+    for (int64_t i = 0; i < n; i++)
+        c[i] = a[i] + factor * b[i];
+}

@@ -23,6 +23,18 @@
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
+/* The compiler may not look through p: it keeps one pointer (one vector) in a register instead of computing a dozen addresses
+ * ahead (of loading it anew for each use). */
+#define HOLD(p) __asm__("" : "+r"(p))
+#if defined(__AVX512F__)
+#define HOLD_VEC(x) __asm__("" : "+v"(x))
+#elif defined(__x86_64__)
+#define HOLD_VEC(x) __asm__("" : "+x"(x))
+#elif defined(__aarch64__)
+#define HOLD_VEC(x) __asm__("" : "+w"(x))
+#else
+#define HOLD_VEC(x) (void)0
+#endif
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 

@@ -8,6 +8,7 @@ Tensor are looked up in NUMPY, torch's method names in METHODS; the operations f
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -82,7 +83,8 @@ class Tensor(NDArrayOperatorsMixin):
         shared = {id(gradient.data if isinstance(gradient, Tensor) else gradient)}
         for leaf, dx in _pull([self], [gradient], None, create_graph, retain_graph).items():
             if not create_graph:  # a grad owns its memory: it may be clipped or zeroed in place
-                dx = Tensor(np.asarray(dx.copy() if dx.base is not None or id(dx) in shared else dx))
+                owned = dx.base is None or (dx.flags.writeable and sys.getrefcount(dx.base) <= 2)  # by nobody else
+                dx = Tensor(np.asarray(dx if owned and id(dx) not in shared else dx.copy()))
                 shared.add(id(dx.data))
             with set_grad_enabled(create_graph):
                 leaf.grad = dx if leaf.grad is None else leaf.grad + dx

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from depthwise import probe as depthwise_sweep
 
 from minivision import kernels
 from minivision.backend import backend
@@ -189,8 +190,14 @@ def _threaded(rng: np.random.Generator, dtype: type) -> dict[str, Callable[[], n
     }
 
 
+def depthwise() -> Probe:
+    """Every tile, and the plain way."""
+    yield from depthwise_sweep()
+
+
 PROBES: dict[str, Callable[[], Probe]] = {
-    "gemm": gemm, "attention": attention, "layer_norm": layer_norm, "conv2d": conv2d, "gelu": gelu, "linear": linear,
+    "gemm": gemm, "attention": attention, "layer_norm": layer_norm, "conv2d": conv2d, "depthwise": depthwise,
+    "gelu": gelu, "linear": linear,
     "threads": threads,
 }  # fmt: skip
 

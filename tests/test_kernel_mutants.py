@@ -47,9 +47,23 @@ FAULTS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "all groups add the bias of the first": ("bias ? bias + t.group * n : NULL", "bias"),
         "dfilter is that of the last block of pixels": ("o * row + j, row, NULL, k0 == 0", "o * row + j, row, NULL, 1"),
     },
-    ("conv2d", "depthwise.inc.c"): {
-        "the bias is left out": ("= bias ? bias[c] : 0;", "= 0;"),
-        "dfilter is that of the last row of pixels": ("total[l] += sum[l]", "total[l] = sum[l]"),
+    ("depthwise", "depthwise.inc.c"): {
+        "a tile leaves out the bias": ("row->bias ? *(const vec *)(row->bias + c) : (vec){0}", "(vec){0}"),
+        "the plain way leaves out the bias": ("y_q[c] = row->bias ? row->bias[c] : 0", "y_q[c] = 0"),
+        "a column beside the image is read": ("inside || (w + j >= 0 && w + j < row->size) ?", "1 ?"),
+        "the last tile is left out": (
+            "q0 < row->count; q0 += DEPTHWISE_TILE) {\n        const int64_t q =",
+            "q0 + DEPTHWISE_TILE <= row->count; q0 += DEPTHWISE_TILE) {\n        const int64_t q =",
+        ),
+        "the rows of the filter begin at the first": (
+            ".filter = filter + (h->first + r0 * h->gap) * f_r",
+            ".filter = filter + h->first * f_r",
+        ),
+        "dfilter is that of the last row of pixels": ("sums + s * VL) += acc[0][s]", "sums + s * VL) = acc[0][s]"),
+        "the last chunk of rows is left out": (
+            "chunk < DEPTHWISE_CHUNKS; chunk++)\n                    sum",
+            "chunk < DEPTHWISE_CHUNKS - 1; chunk++)\n                    sum",
+        ),
     },
     ("layer_norm", "norm.inc.c"): {
         "the variance lacks the end of the row": ("rest += (x[j] - m) * (x[j] - m)", "rest += 0"),

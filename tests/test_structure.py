@@ -22,7 +22,7 @@ LAYERS = [
     ["nn"],
     ["_optimizer", "optim", "schedule", "foreign", "checkpoint", "profile", "data"],
     ["models"],
-    ["gradcheck", "proof", "plot", "train"],
+    ["gradcheck", "proof", "bench", "plot", "train"],
     ["doctor", "cli"],
 ]
 LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}

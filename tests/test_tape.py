@@ -296,3 +296,15 @@ print(resident() - before)
 def test_ten_thousand_steps_grow_memory_by_less_than_a_megabyte_without_the_garbage_collector():
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", MEMORY], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 1_000_000
+
+
+def test_a_grad_owns_its_memory_also_where_the_cotangent_was_a_view():
+    x = mv.Tensor(np.ones((2, 3)), requires_grad=True)
+    dy = np.ones((3, 2))
+    (x.T * 1.0).backward(dy.T.copy().T)
+    x.grad[...] = 5.0
+    a, b = (mv.Tensor(np.ones((2, 3)), requires_grad=True) for _ in range(2))
+    (a + b).reshape(6).backward(np.ones(6))  # the same cotangent, a view, arrives at both
+    a.grad[...] = 7.0
+    assert np.all(b.grad.numpy() == 1.0)
+    assert np.all(dy == 1.0)

@@ -11,12 +11,15 @@ from typing import Any
 from .. import __version__
 from ..train.config import Config
 
+BENCHMARKS = ("gemm", "conv", "attention", "memory", "optimiser", "training")
+
 EXAMPLES = """examples:
   minivision train vit --data digits --out runs/vit  learn to read digits
   minivision train vit --out runs/vit --resume       go on after Ctrl-C
   minivision models 'deit_*'                         some models by name
   minivision summary vit_base_patch16_224            every module of one
   minivision gradcheck                               prove every gradient
+  minivision bench conv --torch python3              time convolution beside PyTorch
   minivision doctor                                  see what this machine gives"""
 
 
@@ -36,6 +39,7 @@ def make_parser() -> ArgumentParser:
         "gradcheck", help="prove every gradient", description="Holds every operation's closed form against four others."
     )
     proof.add_argument("pattern", nargs="?", default="*", help="an operation or a shell pattern such as '*norm' (default: all)")
+    _add_bench(commands)
     commands.add_parser("doctor", help="show what this machine gives", description="Versions, compiler, kernels, threads, speed.")
     return parser
 
@@ -87,3 +91,17 @@ def _add_summary(commands: Any) -> None:
     summary.add_argument("--img-size", metavar="N", type=int, help="side of the image (default: the model's own)")
     summary.add_argument("--num-classes", metavar="N", type=int, help="number of classes (default: the model's own)")
     summary.add_argument("--depth", metavar="N", type=int, default=3, help="how deep into the modules to look (default: 3)")
+
+
+def _add_bench(commands: Any) -> None:
+    bench = commands.add_parser(
+        "bench", help="time kernels and training steps", description="Beside the machine's limits, NumPy and PyTorch, in one run."
+    )
+    bench.add_argument("groups", nargs="*", metavar="GROUP", help=f"{', '.join(BENCHMARKS)} (default: all)")
+    bench.add_argument("--only", metavar="PATTERN", default="*", help="workloads by group and name, such as '*3x3*'")
+    bench.add_argument("--torch", metavar="PYTHON", help="an interpreter that has PyTorch (default: this one, if it has)")
+    bench.add_argument("--rounds", metavar="N", type=int, default=3, help="processes of each engine, in turn (default: 3)")
+    bench.add_argument("--seconds", metavar="X", type=float, default=0.2, help="for each workload in a process (default: 0.2)")
+    bench.add_argument("--threads", metavar="N", type=int, help="threads of every engine (default: all processors)")
+    bench.add_argument("--json", metavar="FILE", help="write everything that was measured")
+    bench.add_argument("--picture", metavar="FILE", help="draw the roofline as a PNG")

@@ -11,7 +11,7 @@ from .elementwise import gelu
 from .matmul import linear, matmul
 from .norm import layer_norm, sum_rows
 from .optim import adamw
-from .peak import peak
+from .peak import bandwidth, peak
 
 __all__ = [
     "AVAILABLE",
@@ -19,6 +19,7 @@ __all__ = [
     "Kernel",
     "adamw",
     "attention",
+    "bandwidth",
     "conv2d",
     "gelu",
     "get_num_threads",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.machinery
 import importlib.util
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import numpy as np
 from ..errors import NoKernelsWarning
 
 ISAS = ("avx512", "avx2", "neon", "base")  # best first
+LINE, LARGE = 64, 1 << 14  # bytes of a cache line; of an array worth placing on one
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 REASON = ""
 
@@ -118,12 +120,29 @@ def strides(a: np.ndarray) -> list[int]:
     return [s // a.itemsize for s in a.strides]
 
 
+def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """np.empty, but a large array begins on a cache line: a vector of AVX-512 is one, and elsewhere each load takes two.
+
+    MemoryError with the size where no machine has so much.
+    """
+    size = dtype.itemsize
+    for n in shape:
+        size *= n  # Python's integers do not overflow
+    if size < LARGE:
+        return np.empty(shape, dtype)
+    if size > sys.maxsize - LINE:
+        raise MemoryError(f"an array of shape {shape} takes {size} bytes")
+    memory = np.empty(size + LINE, np.uint8)
+    start = -memory.__array_interface__["data"][0] % LINE
+    return np.ndarray(shape, dtype, memory, start)
+
+
 def workspace(elements: int, dtype: np.dtype) -> np.ndarray:
     """Scratch memory of this thread, reused from call to call."""
     spaces: dict[Any, np.ndarray] = _local.__dict__
     held = spaces.get(dtype)
     if held is None or held.size < elements:
-        held = spaces[dtype] = np.empty(elements, dtype)
+        held = spaces[dtype] = empty((elements,), dtype)
     return held
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ._library import Kernel, ffi, function, get_num_threads, pointer, strides, takes, workspace
+from ._library import Kernel, empty, ffi, function, get_num_threads, pointer, strides, takes, workspace
 
 
 def _heads(x: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
@@ -51,8 +51,8 @@ def _forward(
     if made is None:
         return NotImplemented
     batch, q4, k4, v4, mask4 = made
-    y = np.empty((*batch, q.shape[-2], v.shape[-1]), q.dtype)
-    lse = np.empty((*batch, q.shape[-2]), q.dtype)
+    y = empty((*batch, q.shape[-2], v.shape[-1]), q.dtype)
+    lse = empty((*batch, q.shape[-2]), q.dtype)
     threads = get_num_threads()
     space = workspace(function("attention_workspace", q.dtype)(k.shape[-2], q.shape[-1], v.shape[-1], threads), q.dtype)
     function("attention", q.dtype)(
@@ -75,7 +75,7 @@ def _vjp(dy: np.ndarray, kept: Any, *, needs: tuple[bool, ...], causal: bool = F
     if made is None:  # the gradient of a mask is a sum over the batch: the definition takes it
         return NotImplemented
     batch, q4, k4, v4, mask4 = made
-    dq, dk, dv = (np.empty((*batch, *x.shape[-2:]), x.dtype) for x in (q, k, v))
+    dq, dk, dv = (empty((*batch, *x.shape[-2:]), x.dtype) for x in (q, k, v))
     threads, dy4 = get_num_threads(), _heads(dy, batch)
     space = workspace(function("attention_workspace", q.dtype)(k.shape[-2], q.shape[-1], v.shape[-1], threads), q.dtype)
     function("attention_vjp", q.dtype)(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from ._library import Kernel, function, get_num_threads, pointer, takes, workspace
+from ._library import Kernel, empty, function, get_num_threads, pointer, takes, workspace
 from .norm import sum_rows
 from .window import Pair, axes, check_groups
 
@@ -30,16 +29,6 @@ def _channels_last(x: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(x.transpose(0, 2, 3, 1))
 
 
-def _empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Memory for a result; MemoryError with the size where no machine has so much."""
-    size = dtype.itemsize
-    for n in shape:
-        size *= n  # Python's integers do not overflow
-    if size > sys.maxsize:
-        raise MemoryError(f"conv2d: a result of shape {shape} takes {size} bytes")
-    return np.empty(shape, dtype)
-
-
 def _is_depthwise(sizes: np.ndarray) -> bool:
     """Whether every channel has one filter of its own."""
     return sizes[6] == 1 == sizes[7]
@@ -53,8 +42,15 @@ def _filters(weight: np.ndarray, depthwise: bool) -> np.ndarray:
 def _run(name: str, sizes: np.ndarray, *arrays: np.ndarray | None) -> None:
     """Calls a kernel with the pointers of the arrays, of which the last is the result."""
     threads, dtype = get_num_threads(), arrays[-1].dtype  # type: ignore[union-attr]
-    scratch = [workspace(function("gemm_workspace", dtype)(threads), dtype)] if name.startswith("conv") else []
+    scratch = [] if name in ("depthwise", "depthwise_vjp_x") else [workspace(_scratch(name, sizes, dtype, threads), dtype)]
     function(name, dtype)(pointer(sizes), *map(pointer, [*arrays, *scratch]), threads)
+
+
+def _scratch(name: str, sizes: np.ndarray, dtype: np.dtype, threads: int) -> int:
+    """Elements of workspace that a kernel needs."""
+    if name == "depthwise_vjp_filter":
+        return function("depthwise_workspace", dtype)(int(sizes[5]), int(sizes[8] * sizes[9]))
+    return function("gemm_workspace", dtype)(threads)
 
 
 def _conv2d(x, weight, bias, *, stride=ONE, padding=NONE, dilation=ONE, groups=1):
@@ -62,7 +58,7 @@ def _conv2d(x, weight, bias, *, stride=ONE, padding=NONE, dilation=ONE, groups=1
     if not takes(x, weight, bias) or x.size == 0 or weight.size == 0:
         return NotImplemented
     depthwise = _is_depthwise(sizes)
-    y = _empty((len(x), int(sizes[3]), int(sizes[4]), len(weight)), x.dtype)
+    y = empty((len(x), int(sizes[3]), int(sizes[4]), len(weight)), x.dtype)
     bias = None if bias is None else np.ascontiguousarray(bias)
     _run("depthwise" if depthwise else "conv", sizes, _channels_last(x), _filters(weight, depthwise), bias, y)
     return y.transpose(0, 3, 1, 2), (x, weight, bias is not None)
@@ -77,11 +73,11 @@ def _conv2d_vjp(dy, kept, *, needs, stride=ONE, padding=NONE, dilation=ONE, grou
     family, dx, dw = "depthwise" if depthwise else "conv", None, None
     if needs[0]:
         n, channels, height, width = x.shape
-        dx = _empty((n, height, width, channels), x.dtype)
+        dx = empty((n, height, width, channels), x.dtype)
         _run(f"{family}_vjp_x", sizes, dy, _filters(weight, depthwise), dx)
     if needs[1]:
         o, i, r, s = weight.shape
-        dw = _empty((r, s, o) if depthwise else (o, r, s, i), x.dtype)
+        dw = empty((r, s, o) if depthwise else (o, r, s, i), x.dtype)
         _run(f"{family}_vjp_filter", sizes, dy, _channels_last(x), dw)
         dw = np.ascontiguousarray(dw.transpose(2, 0, 1)[:, None] if depthwise else dw.transpose(0, 3, 1, 2))
     db = sum_rows(dy.reshape(-1, dy.shape[-1])) if has_bias and needs[2] else None

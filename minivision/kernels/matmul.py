@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ._library import Kernel, function, get_num_threads, pointer, takes, workspace
+from ._library import Kernel, empty, function, get_num_threads, pointer, takes, workspace
 from .norm import sum_rows
 
 
@@ -17,7 +17,7 @@ def product(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.
     if b.ndim == 2 and a.ndim > 2:  # one weight for the whole batch: one tall product
         return product(_rows(a), b, bias).reshape(*a.shape[:-1], n)
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2]) if a.ndim > 2 or b.ndim > 2 else ()
-    c = np.empty((*batch, m, n), a.dtype)
+    c = empty((*batch, m, n), a.dtype)
     if batch:
         a, b = np.broadcast_to(a, (*batch, m, k)), np.broadcast_to(b, (*batch, k, n))
     for index in np.ndindex(batch[:-2]) if len(batch) > 2 else [()]:  # the kernel walks the last two batch axes itself
