@@ -20,7 +20,7 @@
 #define GEMM_KC 8
 #define GEMM_PACK 4
 #define GEMM_NC(nr) (2 * (nr))
-#define ATTENTION_ROWS 4
+#define ATTENTION_ROWS MR
 #define DEPTHWISE_TILE 2
 #define SERIAL_FLOPS 0
 #define SERIAL_ELEMENTS 0
@@ -28,7 +28,7 @@
 #define GEMM_KC 384
 #define GEMM_PACK 16
 #define GEMM_NC(nr) ((768 / (nr)) * (nr))
-#define ATTENTION_ROWS 48
+#define ATTENTION_ROWS (60 / MR * MR)
 #define DEPTHWISE_TILE 7 /* images have sides of 224, 112, 56, 28, 14, 7 */
 /* Less work than this stays on one thread: waking another costs microseconds, and milliseconds where other programs hold
  * the processors. */

@@ -98,6 +98,10 @@ def attention() -> Probe:
     yield from _against_definition(
         "attention", _sizes([((5, 2), (9, 2), (9, 3), (1, 9)), ((5, 2), (9, 2), (9, 3), (5, 1))], scale=0.6)
     )
+    biased = [((3, 2, 5, 2), (3, 2, 9, 2), (3, 2, 9, 3), bias) for bias in [(2, 5, 9), (3, 2, 5, 9), (3, 1, 1, 9), (1, 5, 1)]]
+    biased += [((2, 2, 2, 5, 2), (2, 2, 2, 9, 2), (2, 2, 2, 9, 3), bias) for bias in [(2, 5, 9), (2, 2, 5, 9), (2, 1, 1, 5, 9)]]
+    biased += [((33, 1, 2, 1), (33, 1, 3, 1), (33, 1, 3, 1), (2, 3))]  # more heads than chunks of them
+    yield from _against_definition("attention", _sizes(biased, scale=0.6))
     large = [((2, m, 8), (2, n, 8), (2, n, 5)) for m, n in [(47, 48), (49, 50), (97, 33)]]
     for case in _sizes(large, None, scale=0.35) + _sizes(large, None, scale=0.35, causal=True):
         for dtype in DTYPES:

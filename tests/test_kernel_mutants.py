@@ -37,8 +37,10 @@ FAULTS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
     ("attention", "attention.inc.c"): {
         "a query misses the key beside it": ("MIN(h->n, i + 1) : h->n, s)", "MIN(h->n, MAX(i, 1)) : h->n, s)"),
         "lse lacks the largest score": ("(T)INFINITY : top + (T)log(", "(T)INFINITY : (T)log("),
-        "dk is that of the last block of queries": ("dk, d, NULL, 0,", "dk, d, NULL, 1,"),
-        "<dy, y> is left out": ("(*(vec *)(ds_i + j) - dot)", "*(vec *)(ds_i + j)"),
+        "dk is that of the last block of queries": ("h->dk_s[2], NULL, i0 == 0,", "h->dk_s[2], NULL, 1,"),
+        "<dy, y> is left out": ("(*(vec *)(ds + j) - dot)", "*(vec *)(ds + j)"),
+        "dmask is that of the last head of a chunk": ("FN(load)(dmask + j, keys - j) + *(vec", "*(vec"),
+        "dmask is scaled": ("*(vec *)(ds + j) - dot)", "*(vec *)(ds + j) - dot) * h->scale"),
         "a mask of queries is read as one of keys": ("mask[(j + l) * mask_j]", "mask[l]"),
     },
     ("conv2d", "conv.inc.c"): {

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from ._library import Kernel, empty, ffi, function, get_num_threads, pointer, strides, takes, workspace
+
+MASK_CHUNKS = 16
 
 
 def _heads(x: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
@@ -44,20 +47,43 @@ def _arguments(q: Any, k: Any, v: Any, mask: Any, causal: bool, scale: float) ->
     return [*sizes, *pairs, pointer(mask), ffi.NULL if mask is None else strides(mask), int(causal), scale]
 
 
+def _like(x: np.ndarray, batch: tuple[int, ...], rows: int, columns: int) -> np.ndarray:
+    """Memory for a result (*batch, rows, columns): heads inside rows where x has them so, as a view of (B, N, heads, D).
+
+    What comes of such heads is then read as (B, N, heads D) without a copy.
+    """
+    if len(batch) == 2 and x.ndim == 4 and abs(x.strides[1]) < abs(x.strides[2]):
+        return empty((batch[0], rows, batch[1], columns), x.dtype).transpose(0, 2, 1, 3)
+    return empty((*batch, rows, columns), x.dtype)
+
+
+def _dense_columns(x: np.ndarray) -> np.ndarray:
+    """x itself where its columns are dense, else a copy."""
+    return x if x.strides[-1] == x.itemsize else np.ascontiguousarray(x)
+
+
+def _result(x: np.ndarray) -> list[Any]:
+    """A result's pointer and strides; the batch axes as in _heads."""
+    four = x.reshape(-1, *x.shape[-3:]) if x.ndim > 4 else x[(None,) * (4 - x.ndim)]
+    return [pointer(four), strides(four)]
+
+
+def _space(q: np.ndarray, k: np.ndarray, v: np.ndarray, threads: int) -> Any:
+    return pointer(workspace(function("attention_workspace", q.dtype)(k.shape[-2], q.shape[-1], v.shape[-1], threads), q.dtype))
+
+
 def _forward(
     q: np.ndarray, k: np.ndarray, v: np.ndarray, mask: np.ndarray | None, *, causal: bool = False, scale: float = 1.0
 ) -> Any:
     made = _setup(q, k, v, mask)
     if made is None:
         return NotImplemented
-    batch, q4, k4, v4, mask4 = made
-    y = empty((*batch, q.shape[-2], v.shape[-1]), q.dtype)
-    lse = empty((*batch, q.shape[-2]), q.dtype)
+    batch, *four = made
+    y, lse = _like(q, batch, q.shape[-2], v.shape[-1]), empty((*batch, q.shape[-2]), q.dtype)
     threads = get_num_threads()
-    space = workspace(function("attention_workspace", q.dtype)(k.shape[-2], q.shape[-1], v.shape[-1], threads), q.dtype)
     function("attention", q.dtype)(
-        *_arguments(q4, k4, v4, mask4, causal, scale), pointer(y), pointer(lse), pointer(space), threads
-    )
+        *_arguments(*four, causal, scale), *_result(y), pointer(lse), _space(q, k, v, threads), threads
+    )  # fmt: skip
     return y, (q, k, v, mask, y, lse)
 
 
@@ -71,18 +97,35 @@ def _sum_to(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def _vjp(dy: np.ndarray, kept: Any, *, needs: tuple[bool, ...], causal: bool = False, scale: float = 1.0) -> Any:
     q, k, v, mask, y, lse = kept
-    made = _setup(q, k, v, mask) if takes(dy, q) and not needs[3] else None
-    if made is None:  # the gradient of a mask is a sum over the batch: the definition takes it
+    made = _setup(q, k, v, mask) if takes(dy, q, y, lse) else None
+    if made is None:
         return NotImplemented
-    batch, q4, k4, v4, mask4 = made
-    dq, dk, dv = (empty((*batch, *x.shape[-2:]), x.dtype) for x in (q, k, v))
+    batch, *four = made
+    y, wants_mask = _dense_columns(y), mask is not None and mask.dtype != bool and needs[3]
+    dq, dk, dv = (_like(x, batch, *x.shape[-2:]) for x in (q, k, v))
+    dmask = _mask_sums(four[3], mask.shape, batch) if wants_mask else None
     threads, dy4 = get_num_threads(), _heads(dy, batch)
-    space = workspace(function("attention_workspace", q.dtype)(k.shape[-2], q.shape[-1], v.shape[-1], threads), q.dtype)
     function("attention_vjp", q.dtype)(
-        *_arguments(q4, k4, v4, mask4, causal, scale), pointer(np.ascontiguousarray(y)), pointer(np.ascontiguousarray(lse)),
-        pointer(dy4), strides(dy4), pointer(dq), pointer(dk), pointer(dv), pointer(space), threads,
+        *_arguments(*four, causal, scale), *_result(y), pointer(np.ascontiguousarray(lse)), pointer(dy4), strides(dy4),
+        *_result(dq), *_result(dk), *_result(dv), pointer(dmask), four[0].shape[0] if dmask is None else len(dmask),
+        _space(q, k, v, threads), threads,
     )  # fmt: skip
-    return *(_sum_to(d, x.shape) for d, x in ((dq, q), (dk, k), (dv, v))), None
+    return *(_sum_to(d, x.shape) for d, x in ((dq, q), (dk, k), (dv, v))), _mask_gradient(dmask, mask, batch)
+
+
+def _mask_sums(mask: np.ndarray, shape: tuple[int, ...], batch: tuple[int, ...]) -> np.ndarray:
+    """Memory for ds (y, z, M, N), or, for a mask that all y share, for its sums over MASK_CHUNKS stretches of the y."""
+    shared = mask.strides[0] == 0 and (len(batch) < 3 or math.prod(shape[:-3]) == 1)
+    return empty((min(MASK_CHUNKS, len(mask)) if shared else len(mask), *mask.shape[1:]), mask.dtype)
+
+
+def _mask_gradient(dmask: np.ndarray | None, mask: np.ndarray | None, batch: tuple[int, ...]) -> Any:
+    """The sums as the mask's cotangent."""
+    if dmask is None or mask is None:
+        return None
+    if len(dmask) != math.prod(batch[:-1]):  # stretches of all batch axes but the last
+        return _sum_to(dmask.sum(axis=0).reshape(*(1 for _ in batch[:-1]), *dmask.shape[1:]), mask.shape)
+    return _sum_to(dmask.reshape(*batch, *dmask.shape[2:]), mask.shape)
 
 
 attention = Kernel(_forward, _vjp)
