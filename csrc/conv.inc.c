@@ -113,7 +113,7 @@ struct conv_task {
 /* A group is cut along its longer side where there are fewer groups than threads; little work is left to one thread. */
 static inline int64_t conv_slices(int64_t groups, int64_t m, int64_t n, int64_t k, int64_t mr, int64_t nr, int64_t *threads)
 {
-    if (2.0 * (double)groups * (double)m * (double)n * (double)k < 5e5)
+    if (2.0 * (double)groups * (double)m * (double)n * (double)k < SERIAL_FLOPS)
         *threads = 1;
     return groups >= *threads ? 1 : MIN(*threads, m > n ? (m + mr - 1) / mr : (n + nr - 1) / nr);
 }
@@ -123,6 +123,16 @@ static inline struct conv_task conv_task(int64_t task, int64_t slices, int64_t m
     const int64_t unit = m > n ? mr : nr, longer = MAX(m, n), blocks = (longer + unit - 1) / unit, s = task % slices;
     const int64_t lo = blocks * s / slices * unit, hi = MIN(longer, blocks * (s + 1) / slices * unit);
     return m > n ? (struct conv_task){task / slices, lo, hi, 0, n} : (struct conv_task){task / slices, 0, m, lo, hi};
+}
+
+/* Whether each result comes of the one pixel at its own place: then the windows are the image itself, and nothing is copied. */
+static inline int conv_is_product(const struct conv_map *map)
+{
+    const struct conv_axis *axes[] = {&map->h, &map->w};
+    for (int i = 0; i < 2; i++)
+        if (axes[i]->taps != 1 || axes[i]->origin != 0 || axes[i]->every != 1 || axes[i]->size != axes[i]->count)
+            return 0;
+    return 1;
 }
 
 #ifdef _OPENMP
@@ -166,8 +176,8 @@ INLINE void FN(conv_copy)(int64_t count, const T *from, T *to)
     int64_t c = 0;
     for (; c + VL <= count; c += VL)
         *(vec *)(to + c) = *(const vec *)(from + c);
-    for (; c < count; c++)
-        to[c] = from[c];
+    if (c < count)
+        FN(store)(to + c, count - c, FN(load)(from + c, count - c));
 }
 
 /* im2col: rows (results) pixel.. and columns (tap, channel) column.. of the matrix of windows, zero outside the image.
@@ -230,21 +240,17 @@ static void FN(conv_pack_filter)(const struct conv_map *map, int64_t row, int64_
     }
 }
 
-/* rows x columns of the tile go to y_k[row] + o: set (with bias) at the first block of the sum, added at the later ones. */
-INLINE void FN(conv_store)(vec acc[MR][NV], int64_t rows, int64_t columns, T *const *y_k, int64_t o, const T *bias, int first)
+/* rows x columns of the product of a (MR, k) and a panel of b go to y_k[row] + o, as gemm_tile has it. */
+INLINE void FN(conv_tile)(int64_t k, int64_t rows, int64_t columns, const T *a, const T *b, T *const *y_k, int64_t o,
+                          const T *bias, int first)
 {
-    for (int64_t k = 0; k < rows; k++) {
-        T *y = y_k[k] + o;
-        const T *tile = (const T *)acc[k];
-        if (columns == NR)
-            for (int v = 0; v < NV; v++) {
-                vec start = !first ? *(vec *)(y + v * VL) : bias ? *(const vec *)(bias + o + v * VL) : (vec){0};
-                *(vec *)(y + v * VL) = acc[k][v] + start;
-            }
-        else
-            for (int64_t j = 0; j < columns; j++)
-                y[j] = tile[j] + (!first ? y[j] : bias ? bias[o + j] : 0);
-    }
+    vec acc[MR][NV];
+    if (columns <= HALF_NV * VL)
+        FN(gemm_micro)(k, HALF_NV, a, k, 1, b, NR, acc);
+    else
+        FN(gemm_micro)(k, NV, a, k, 1, b, NR, acc);
+    for (int64_t i = 0; i < rows; i++)
+        FN(gemm_store_row)(acc[i], columns, y_k[i] + o, bias ? bias + o : NULL, first);
 }
 
 /* Results lo..hi, outer channels o_lo..o_hi, of one group. */
@@ -264,11 +270,8 @@ static void FN(conv_slice)(const struct conv_map *map, int64_t lo, int64_t hi, i
                 if (kc)
                     FN(conv_im2col)(map, pixel, rows, k0, kc, x, packed_a, kc);
                 memset(packed_a + rows * kc, 0, (size_t)((MR - rows) * kc) * sizeof(T));
-                for (int64_t o = o0; o < o1; o += NR) {
-                    vec acc[MR][NV];
-                    FN(gemm_micro)(kc, packed_a, kc, 1, packed_b + (o - o0) * kc, NR, acc);
-                    FN(conv_store)(acc, rows, MIN(NR, o1 - o), y_k, o, bias, k0 == 0);
-                }
+                for (int64_t o = o0; o < o1; o += NR)
+                    FN(conv_tile)(kc, rows, MIN(NR, o1 - o), packed_a, packed_b + (o - o0) * kc, y_k, o, bias, k0 == 0);
             }
         }
 }
@@ -291,11 +294,9 @@ static void FN(conv_slice_filter)(const struct conv_map *map, int64_t o_lo, int6
             for (int64_t o = o_lo; o < o_hi; o += MR) {
                 const int64_t rows = MIN(MR, o_hi - o);
                 FN(gemm_pack_a)(rows, kc, dy + k0 * all + o, 1, all, packed_a);
-                for (int64_t j = j0; j < j1; j += NR) {
-                    vec acc[MR][NV];
-                    FN(gemm_micro)(kc, packed_a, 1, MR, packed_b + (j - j0) * kc, NR, acc);
-                    FN(gemm_store)(acc, rows, MIN(NR, j1 - j), dfilter + o * row + j, row, NULL, k0 == 0);
-                }
+                for (int64_t j = j0; j < j1; j += NR)
+                    FN(gemm_tile)(kc, rows, MIN(NR, j1 - j), packed_a, 1, MR, packed_b + (j - j0) * kc, NR, dfilter + o * row + j,
+                                  row, NULL, k0 == 0);
             }
         }
 }
@@ -304,6 +305,11 @@ static void FN(conv_run)(const struct conv_map *map, const T *x, const T *filter
                          int64_t threads)
 {
     const int64_t m = map->images * map->h.count * map->w.count, n = map->outer, k = map->h.taps * map->w.taps * map->inner;
+    if (conv_is_product(map) && (map->groups == 1 || !bias)) {
+        FN(gemm)(1, map->groups, m, n, k, x, 0, k, map->groups * k, 1, filter, 0, map->f_g, map->f_i, map->f_o, y, 0, n,
+                 map->groups * n, bias, workspace, threads);
+        return;
+    }
     const int64_t slices = conv_slices(map->groups, m, n, k, MR, NR, &threads);
 #pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1)
     for (int64_t task = 0; task < map->groups * slices; task++) {
@@ -342,6 +348,11 @@ static void FN(conv_vjp_filter)(const int64_t *sizes, const T *dy, const T *x, T
     memcpy(&z, sizes, sizeof z);
     const struct conv_map map = conv_map_forward(&z);
     const int64_t pixels = z.images * z.rows * z.columns, m = z.outer, n = map.f_o;
+    if (conv_is_product(&map)) {
+        FN(gemm)(1, z.groups, m, n, pixels, dy, 0, m, 1, z.groups * m, x, 0, n, z.groups * n, 1, dfilter, 0, map.f_g, n, NULL,
+                 workspace, threads);
+        return;
+    }
     const int64_t slices = conv_slices(z.groups, m, n, pixels, MR, NR, &threads);
 #pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1)
     for (int64_t task = 0; task < z.groups * slices; task++) {

@@ -9,7 +9,7 @@
  * for any number of threads. */
 
 #define NR ((int64_t)(NV * VL))
-#define GEMM_TILE ((int64_t)MR * NR)
+#define HALF_NV ((NV + 1) / 2)
 
 /* The definition. */
 static void FN(gemm_definition)(int64_t m, int64_t n, int64_t k, const T *a, int64_t a_i, int64_t a_p, const T *b, int64_t b_p,
@@ -24,46 +24,57 @@ static void FN(gemm_definition)(int64_t m, int64_t n, int64_t k, const T *a, int
         }
 }
 
-/* acc = A (MR, k) B (k, NR): the whole tile stays in registers; each b is loaded once, each a broadcast once. */
-INLINE void FN(gemm_micro)(int64_t k, const T *restrict a, int64_t a_i, int64_t a_p, const T *restrict b, int64_t b_p,
+/* acc = A (MR, k) B (k, nv VL): the whole tile stays in registers; each b is loaded once, each a broadcast once. */
+INLINE void FN(gemm_micro)(int64_t k, int nv, const T *restrict a, int64_t a_i, int64_t a_p, const T *restrict b, int64_t b_p,
                            vec acc[MR][NV])
 {
     for (int i = 0; i < MR; i++)
-        for (int v = 0; v < NV; v++)
+        for (int v = 0; v < nv; v++)
             acc[i][v] = (vec){0};
     for (int64_t p = 0; p < k; p++, a += a_p, b += b_p) {
         vec b_p_[NV];
-        for (int v = 0; v < NV; v++)
+        for (int v = 0; v < nv; v++)
             b_p_[v] = *(const vec *)(b + v * VL);
 #pragma GCC unroll 16
         for (int i = 0; i < MR; i++) {
             vec a_ip = a[i * a_i] - (vec){0};
-            for (int v = 0; v < NV; v++)
+            for (int v = 0; v < nv; v++)
                 acc[i][v] += a_ip * b_p_[v];
         }
     }
 }
 
-/* rows x columns of the tile go to C: set (with bias) at the first block of p, added at the later ones. */
-INLINE void FN(gemm_store)(vec acc[MR][NV], int64_t rows, int64_t columns, T *c, int64_t c_i, const T *bias, int first)
+/* One row of the tile goes to C: set (with bias) at the first block of p, added at the later ones. */
+INLINE void FN(gemm_store_row)(const vec *acc, int64_t columns, T *c, const T *bias, int first)
 {
+    for (int64_t j = 0; j < columns; j += VL, acc++) {
+        const int64_t n = columns - j;
+        vec start = {0};
+        if (!first)
+            start = FN(load)(c + j, n);
+        else if (bias)
+            start = FN(load)(bias + j, n);
+        FN(store)(c + j, n, *acc + start);
+    }
+}
+
+/* rows x columns of the product of a and a panel of b go to C. A panel with few columns costs as little as they need. */
+INLINE void FN(gemm_tile)(int64_t k, int64_t rows, int64_t columns, const T *a, int64_t a_i, int64_t a_p, const T *b, int64_t b_p,
+                          T *c, int64_t c_i, const T *bias, int first)
+{
+    vec acc[MR][NV];
     if (rows == MR && columns == NR) {
-        vec start[NV];
-        for (int v = 0; v < NV; v++)
-            start[v] = first && bias ? *(const vec *)(bias + v * VL) : (vec){0};
+        FN(gemm_micro)(k, NV, a, a_i, a_p, b, b_p, acc);
         for (int i = 0; i < MR; i++)
-            for (int v = 0; v < NV; v++) {
-                vec *c_ij = (vec *)(c + i * c_i + v * VL);
-                *c_ij = acc[i][v] + (first ? start[v] : *c_ij);
-            }
+            FN(gemm_store_row)(acc[i], NR, c + i * c_i, bias, first);
         return;
     }
-    const T *tile = (const T *)acc;
+    if (columns <= HALF_NV * VL)
+        FN(gemm_micro)(k, HALF_NV, a, a_i, a_p, b, b_p, acc);
+    else
+        FN(gemm_micro)(k, NV, a, a_i, a_p, b, b_p, acc);
     for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < columns; j++) {
-            T start = first ? (bias ? bias[j] : 0) : c[i * c_i + j];
-            c[i * c_i + j] = tile[i * NR + j] + start;
-        }
+        FN(gemm_store_row)(acc[i], columns, c + i * c_i, bias, first);
 }
 
 /* A block of up to MR rows as (k, MR), absent rows zero. */
@@ -108,13 +119,15 @@ INLINE void FN(gemm_panels)(int64_t m, int64_t n, int64_t k, const T *a, int64_t
         const int pack_a = rows < MR || a_p != 1;
         if (pack_a)
             FN(gemm_pack_a)(rows, k, a + i * a_i, a_i, a_p, packed_a);
+        const T *a_i0 = pack_a ? packed_a : a + i * a_i;
         for (int64_t j = 0; j < n; j += NR) {
-            vec acc[MR][NV];
+            const int64_t columns = MIN(NR, n - j);
             if (pack_a)
-                FN(gemm_micro)(k, packed_a, 1, MR, b + j * b_j, b_p, acc);
+                FN(gemm_tile)(k, rows, columns, a_i0, 1, MR, b + j * b_j, b_p, c + i * c_i + j, c_i, bias ? bias + j : NULL,
+                              first);
             else
-                FN(gemm_micro)(k, a + i * a_i, a_i, 1, b + j * b_j, b_p, acc);
-            FN(gemm_store)(acc, rows, MIN(NR, n - j), c + i * c_i + j, c_i, bias ? bias + j : NULL, first);
+                FN(gemm_tile)(k, rows, columns, a_i0, a_i, 1, b + j * b_j, b_p, c + i * c_i + j, c_i, bias ? bias + j : NULL,
+                              first);
         }
     }
 }

@@ -96,11 +96,7 @@ INLINE vec FN(vnormal)(vec x, vec *gauss)
 /* Loads and stores of the last, partial vector of a row. */
 INLINE vec FN(load)(const T *p, int64_t n)
 {
-    vec x = {0};
-    if (n >= VL)
-        return *(const vec *)p;
-    memcpy(&x, p, (size_t)n * sizeof(T));
-    return x;
+    return n >= VL ? *(const vec *)p : FN(load_part)(p, n);
 }
 
 INLINE void FN(store)(T *p, int64_t n, vec x)
@@ -108,7 +104,7 @@ INLINE void FN(store)(T *p, int64_t n, vec x)
     if (n >= VL)
         *(vec *)p = x;
     else
-        memcpy(p, &x, (size_t)n * sizeof(T));
+        FN(store_part)(p, n, x);
 }
 
 INLINE T FN(sum_lanes)(vec x)

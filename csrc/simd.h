@@ -13,6 +13,9 @@
 #ifdef _OPENMP
 #include <omp.h>
 #endif
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__)
 #define VECTOR_BYTES 64
@@ -42,5 +45,68 @@ typedef float vec_f32 __attribute__((vector_size(VECTOR_BYTES), aligned(4), may_
 typedef double vec_f64 __attribute__((vector_size(VECTOR_BYTES), aligned(8), may_alias));
 typedef int32_t ivec_f32 __attribute__((vector_size(VECTOR_BYTES), aligned(4), may_alias));
 typedef int64_t ivec_f64 __attribute__((vector_size(VECTOR_BYTES), aligned(8), may_alias));
+
+/* The first n elements of a vector, 0 < n < VL, and no byte beyond them. */
+#if defined(__AVX512F__)
+#define FIRST(n) ((1u << (n)) - 1)
+static inline vec_f32 load_part_f32(const float *p, int64_t n)
+{
+    return (vec_f32)_mm512_maskz_loadu_ps((__mmask16)FIRST(n), p);
+}
+static inline vec_f64 load_part_f64(const double *p, int64_t n)
+{
+    return (vec_f64)_mm512_maskz_loadu_pd((__mmask8)FIRST(n), p);
+}
+static inline void store_part_f32(float *p, int64_t n, vec_f32 x)
+{
+    _mm512_mask_storeu_ps(p, (__mmask16)FIRST(n), (__m512)x);
+}
+static inline void store_part_f64(double *p, int64_t n, vec_f64 x)
+{
+    _mm512_mask_storeu_pd(p, (__mmask8)FIRST(n), (__m512d)x);
+}
+#elif defined(__AVX2__)
+static inline __m256i first_f32(int64_t n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+static inline __m256i first_f64(int64_t n)
+{
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+static inline vec_f32 load_part_f32(const float *p, int64_t n)
+{
+    return (vec_f32)_mm256_maskload_ps(p, first_f32(n));
+}
+static inline vec_f64 load_part_f64(const double *p, int64_t n)
+{
+    return (vec_f64)_mm256_maskload_pd(p, first_f64(n));
+}
+static inline void store_part_f32(float *p, int64_t n, vec_f32 x)
+{
+    _mm256_maskstore_ps(p, first_f32(n), (__m256)x);
+}
+static inline void store_part_f64(double *p, int64_t n, vec_f64 x)
+{
+    _mm256_maskstore_pd(p, first_f64(n), (__m256d)x);
+}
+#else
+#define PART(type, name)                                                                                                         \
+    static inline vec_##name load_part_##name(const type *p, int64_t n)                                                          \
+    {                                                                                                                            \
+        vec_##name x = {0};                                                                                                      \
+        for (int64_t i = 0; i < n; i++)                                                                                          \
+            x[i] = p[i];                                                                                                         \
+        return x;                                                                                                                \
+    }                                                                                                                            \
+    static inline void store_part_##name(type *p, int64_t n, vec_##name x)                                                       \
+    {                                                                                                                            \
+        for (int64_t i = 0; i < n; i++)                                                                                          \
+            p[i] = x[i];                                                                                                         \
+    }
+PART(float, f32)
+PART(double, f64)
+#undef PART
+#endif
 
 #endif

@@ -31,7 +31,7 @@ class Signature:
         dims = dict(re.findall(r"(\w+)\(([^)]*)\)", line.group(1))) if line else {}
         self.operation, self.names = operation, names
         self.dims = {name: [token.strip() for token in inner.split(",") if token.strip()] for name, inner in dims.items()}
-        self._passed: set[tuple[Any, ...]] = set()  # shapes that were checked before
+        self._passed: dict[tuple[Any, ...], np.dtype | None] = {}  # what was checked before
 
     def describe(self, arguments: tuple[Any, ...]) -> str:
         """`x (2, 3) float32, weight (4, 5) float32`."""
@@ -46,17 +46,20 @@ class Signature:
 
     def check(self, arguments: tuple[Any, ...]) -> np.dtype | None:
         """The floating element type that the arguments share; DtypeError or ShapeError where they do not fit together."""
-        arrays = [a for a in arguments if isinstance(a, np.ndarray)]
-        dtypes = {a.dtype for a in arrays if a.dtype.kind in "fc"}
+        key = tuple([(a.shape, a.dtype) if isinstance(a, np.ndarray) else None for a in arguments])
+        if key not in self._passed:
+            if len(self._passed) >= 4096:
+                self._passed.clear()
+            self._passed[key] = self._check(arguments)
+        return self._passed[key]
+
+    def _check(self, arguments: tuple[Any, ...]) -> np.dtype | None:
+        dtypes = {a.dtype for a in arguments if isinstance(a, np.ndarray) and a.dtype.kind in "fc"}
         if len(dtypes) > 1:
             hint = "convert one side with .to(dtype), .float() or .double()"
             raise DtypeError(f"{self.operation}: element types must agree, got {self.describe(arguments)}\n  hint: {hint}")
-        shapes = tuple(a.shape if isinstance(a, np.ndarray) else None for a in arguments)
-        if self.dims and shapes not in self._passed:
+        if self.dims:
             self._check_shapes(arguments)
-            if len(self._passed) >= 4096:
-                self._passed.clear()
-            self._passed.add(shapes)
         return next(iter(dtypes), None)
 
     def result(self, y: np.ndarray, dtype: np.dtype | None, arguments: tuple[Any, ...]) -> np.ndarray:

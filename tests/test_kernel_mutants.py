@@ -24,8 +24,9 @@ REJECTED = 3  # the status with which probes.py ends when a bound does not hold;
 # probe, file of csrc -> what is wrong -> the text (found once in the file), and what it becomes
 FAULTS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
     ("gemm", "gemm.inc.c"): {
-        "ragged tiles lack the bias": ("T start = first ? (bias ? bias[j] : 0)", "T start = first ? 0"),
-        "full tiles overwrite the earlier blocks of p": ("(first ? start[v] : *c_ij)", "start[v]"),
+        "the bias is left out": ("start = FN(load)(bias + j, n);", "start = start;"),
+        "a tile overwrites the earlier blocks of p": ("if (!first)", "if (0)"),
+        "a vector more than half a panel is left out": ("columns <= HALF_NV * VL", "columns <= HALF_NV * VL + 1"),
         "every block of p counts as the first": ("in_place : NULL, p == 0,", "in_place : NULL, 1,"),
         "the short last block of p is left out": ("p < k; p += GEMM_KC", "p <= MAX(0, k - GEMM_KC); p += GEMM_KC"),
         "A is packed without its stride along p": ("MR + i] = a[i * a_i + p * a_p]", "MR + i] = a[i * a_i + p]"),
@@ -44,10 +45,12 @@ FAULTS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "a mask of queries is read as one of keys": ("mask[(j + l) * mask_j]", "mask[l]"),
     },
     ("conv2d", "conv.inc.c"): {
-        "every block of the sum counts as the first": ("(!first ? y[j] : bias", "(bias"),
+        "every block of the sum counts as the first": ("y_k, o, bias, k0 == 0)", "y_k, o, bias, 1)"),
+        "a vector more than half a panel is left out": ("columns <= HALF_NV * VL", "columns <= HALF_NV * VL + 1"),
+        "a strided window of one pixel counts as the image": ("|| axes[i]->size != axes[i]->count)", ")"),
         "the gradient does not turn the filter around": ("axis.first = last, axis.gap = -gap", "axis.first = 0, axis.gap = gap"),
         "all groups add the bias of the first": ("bias ? bias + t.group * n : NULL", "bias"),
-        "dfilter is that of the last block of pixels": ("o * row + j, row, NULL, k0 == 0", "o * row + j, row, NULL, 1"),
+        "dfilter is that of the last block of pixels": ("row, NULL, k0 == 0", "row, NULL, 1"),
     },
     ("depthwise", "depthwise.inc.c"): {
         "a tile leaves out the bias": ("row->bias ? *(const vec *)(row->bias + c) : (vec){0}", "(vec){0}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.machinery
 import importlib.util
 import os
@@ -95,6 +96,7 @@ def has_openmp() -> bool:
     return lib is not None and bool(lib.mv_has_openmp())
 
 
+@functools.cache
 def function(name: str, dtype: np.dtype) -> Any:
     """The compiled function `name` for an element type."""
     return getattr(lib, f"mv_{name}_{'f32' if dtype == F32 else 'f64'}")
@@ -102,8 +104,13 @@ def function(name: str, dtype: np.dtype) -> Any:
 
 def takes(*arrays: Any) -> bool:
     """Whether all arrays (None counts) are float32 or all float64, and stand on whole elements, as the kernels want."""
-    dtypes = {a.dtype for a in arrays if a is not None}
-    return len(dtypes) == 1 and dtypes <= {F32, F64} and all(a.flags.aligned for a in arrays if a is not None)
+    dtype = None
+    for a in arrays:
+        if a is not None:
+            if (a.dtype != F32 and a.dtype != F64) or not a.flags.aligned or (dtype or a.dtype) != a.dtype:
+                return False
+            dtype = a.dtype
+    return dtype is not None
 
 
 def pointer(a: np.ndarray | None) -> Any:

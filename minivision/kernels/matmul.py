@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import threading
 from typing import Any
 
 import numpy as np
 
-from ._library import Kernel, empty, function, get_num_threads, pointer, takes, workspace
+from ._library import Kernel, empty, function, get_num_threads, pointer, takes
 from .norm import sum_rows
 
 
@@ -16,13 +17,14 @@ def product(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
     if b.ndim == 2 and a.ndim > 2:  # one weight for the whole batch: one tall product
         return product(_rows(a), b, bias).reshape(*a.shape[:-1], n)
+    bias = None if bias is None else np.ascontiguousarray(bias)
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2]) if a.ndim > 2 or b.ndim > 2 else ()
     c = empty((*batch, m, n), a.dtype)
     if batch:
         a, b = np.broadcast_to(a, (*batch, m, k)), np.broadcast_to(b, (*batch, k, n))
     for index in np.ndindex(batch[:-2]) if len(batch) > 2 else [()]:  # the kernel walks the last two batch axes itself
         if c.size:
-            _gemm(a[index], b[index], c[index], bias)
+            _gemm(a[index], b[index], c[index], bias) if batch else _gemm(a, b, c, bias)
     return c
 
 
@@ -33,18 +35,32 @@ def _rows(x: np.ndarray) -> np.ndarray:
 
 def _strides(x: np.ndarray) -> tuple[int, ...]:
     """Strides in elements along (y, z, row, column), 0 for a batch axis that x lacks."""
-    return (0,) * (4 - x.ndim) + tuple(s // x.itemsize for s in x.strides)
+    size, s = x.itemsize, x.strides
+    if x.ndim == 2:
+        return 0, 0, s[0] // size, s[1] // size
+    return (0,) * (4 - x.ndim) + tuple(n // size for n in s)
 
 
 def _gemm(a: np.ndarray, b: np.ndarray, c: np.ndarray, bias: np.ndarray | None) -> None:
-    threads, dtype = get_num_threads(), a.dtype
-    space = workspace(function("gemm_workspace", dtype)(threads), dtype)
-    bias = None if bias is None else np.ascontiguousarray(bias)
+    gemm, space, threads = _prepared(a.dtype)
     ny, nz, m, n = (1,) * (4 - c.ndim) + c.shape
-    function("gemm", dtype)(
+    gemm(
         ny, nz, m, n, a.shape[-1], pointer(a), *_strides(a), pointer(b), *_strides(b), pointer(c), *_strides(c)[:3],
-        pointer(bias), pointer(space), threads,
+        pointer(bias), space, threads,
     )  # fmt: skip
+
+
+_local = threading.local()
+
+
+def _prepared(dtype: np.dtype) -> tuple[Any, Any, int]:
+    """The compiled function, its workspace and the number of threads: looked up once for each thread that calls."""
+    threads, found = get_num_threads(), _local.__dict__
+    key = dtype.char, threads
+    if key not in found:
+        elements = function("gemm_workspace", dtype)(threads)
+        found[key] = function("gemm", dtype), pointer(empty((elements,), dtype)), threads
+    return found[key]
 
 
 def _matmul(a: np.ndarray, b: np.ndarray) -> Any:
