@@ -1,7 +1,7 @@
 # Short names for what CONTRIBUTING describes; everything here also works by hand.
 PYTHON ?= python
 
-.PHONY: install test lint format gradcheck train clean
+.PHONY: install test lint format gradcheck train steps clean
 
 install:        ## build the kernels and install in place, with everything a developer needs
 	$(PYTHON) -m pip install -e ".[dev]"
@@ -12,19 +12,22 @@ test:           ## the whole suite
 lint:           ## what CI holds against a change before the tests
 	ruff check .
 	ruff format --check .
-	clang-format --dry-run --Werror csrc/*.c csrc/*.h
+	clang-format --dry-run --Werror csrc/*.c csrc/*.h csrc/steps/*.c csrc/steps/*.h
 	mypy
 
 format:         ## put Python and C into the house style
 	ruff check --fix .
 	ruff format .
-	clang-format -i csrc/*.c csrc/*.h
+	clang-format -i csrc/*.c csrc/*.h csrc/steps/*.c csrc/steps/*.h
 
 gradcheck:      ## prove every operation
 	$(PYTHON) -m minivision gradcheck
 
 train:          ## the README's first command, without the installation
 	$(PYTHON) -m minivision train vit --data digits --out runs/vit
+
+steps:          ## time the teaching ladder of csrc/steps, and draw it
+	$(PYTHON) tests/bench/steps.py --picture runs/steps.png
 
 clean:
 	rm -rf build dist *.egg-info minivision/*.so .pytest_cache .mypy_cache .ruff_cache

@@ -22,6 +22,7 @@
 #define GEMM_NC(nr) (2 * (nr))
 #define ATTENTION_ROWS MR
 #define DEPTHWISE_TILE 2
+#define SUM_BLOCK 2
 #define SERIAL_FLOPS 0
 #define SERIAL_ELEMENTS 0
 #else
@@ -30,6 +31,7 @@
 #define GEMM_NC(nr) ((768 / (nr)) * (nr))
 #define ATTENTION_ROWS (60 / MR * MR)
 #define DEPTHWISE_TILE 7 /* images have sides of 224, 112, 56, 28, 14, 7 */
+#define SUM_BLOCK 64
 /* Less work than this stays on one thread: waking another costs microseconds, and milliseconds where other programs hold
  * the processors. */
 #define SERIAL_FLOPS 8e6

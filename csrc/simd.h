@@ -46,6 +46,29 @@ typedef double vec_f64 __attribute__((vector_size(VECTOR_BYTES), aligned(8), may
 typedef int32_t ivec_f32 __attribute__((vector_size(VECTOR_BYTES), aligned(4), may_alias));
 typedef int64_t ivec_f64 __attribute__((vector_size(VECTOR_BYTES), aligned(8), may_alias));
 
+/* Bytes as integers as wide as an element: of __builtin_convertvector GCC 12 makes ten instructions. */
+INLINE ivec_f32 widen_f32(const int8_t *bytes)
+{
+#if defined(__AVX512F__)
+    return (ivec_f32)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)bytes));
+#elif defined(__AVX2__)
+    return (ivec_f32)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)bytes));
+#else
+    return (ivec_f32){bytes[0], bytes[1], bytes[2], bytes[3]};
+#endif
+}
+
+INLINE ivec_f64 widen_f64(const int8_t *bytes)
+{
+#if defined(__AVX512F__)
+    return (ivec_f64)_mm512_cvtepi8_epi64(_mm_loadl_epi64((const __m128i *)bytes));
+#elif defined(__AVX2__)
+    return (ivec_f64){bytes[0], bytes[1], bytes[2], bytes[3]};
+#else
+    return (ivec_f64){bytes[0], bytes[1]};
+#endif
+}
+
 /* The first n elements of a vector, 0 < n < VL, and no byte beyond them. */
 #if defined(__AVX512F__)
 #define FIRST(n) ((1u << (n)) - 1)

@@ -59,7 +59,8 @@ class Op:
             done = self.kernel.forward(*arrays, **attrs) if self.kernel and get_backend() == "c" else NotImplemented
             y, kept = self.definition(*arrays, **attrs) if done is NotImplemented else done
         except (ValueError, IndexError) as error:
-            raise error if isinstance(error, ShapeError) else self.signature.explain(error, arrays) from error
+            own = isinstance(error, (ShapeError, np.linalg.LinAlgError))
+            raise error if own else self.signature.explain(error, arrays) from error
         return self.signature.result(np.asarray(y), attrs.get("dtype", dtype), arrays), kept
 
     def replay(self, node: Node) -> tuple[Any, ...]:

@@ -1,8 +1,6 @@
-"""Convolutions of many shapes, and convolution once more as plain loops: what the tests of conv2d share."""
+"""Convolutions of many shapes, and convolution once more as plain loops: what the tests of convolutions share."""
 
 from __future__ import annotations
-
-import itertools
 
 import numpy as np
 import pytest
@@ -62,17 +60,43 @@ def arguments(name, dtype=np.float64, seed=0):
     return [rng.standard_normal(shape).astype(dtype) for shape in (x, weight, weight[:1])], {**PLAIN, **attrs}
 
 
+def each(value, count):
+    """A number for each of `count` axes."""
+    return value if isinstance(value, tuple) else (value,) * count
+
+
+def pixel_of(place, tap, stride, padding, dilation):
+    """The pixel under a tap of the window at a place."""
+    return tuple(p * u + k * d - pad[0] for p, k, u, pad, d in zip(place, tap, stride, padding, dilation, strict=True))
+
+
+def inside(pixel, sizes):
+    return all(0 <= i < n for i, n in zip(pixel, sizes, strict=True))
+
+
 def loops(x, weight, bias, stride, padding, dilation, groups):
-    """Seven loops, written from the definition of convolution alone."""
-    (n, _, height, width), (outputs, inputs, rows, columns) = x.shape, weight.shape
-    span = [h + sum(p) - d * (k - 1) for h, p, d, k in zip((height, width), padding, dilation, (rows, columns), strict=True)]
-    y = np.zeros((n, outputs, *(-(-s // u) for s, u in zip(span, stride, strict=True))))
-    for b, o, p, q in np.ndindex(y.shape):
-        y[b, o, p, q] = bias[o]
-        for i, r, s in itertools.product(range(inputs), range(rows), range(columns)):
-            h, w = p * stride[0] + r * dilation[0] - padding[0][0], q * stride[1] + s * dilation[1] - padding[1][0]
-            if 0 <= h < height and 0 <= w < width:
-                y[b, o, p, q] += weight[o, i, r, s] * x[b, o // (outputs // groups) * inputs + i, h, w]
+    """Convolution over any number of axes, product by product, written from its definition alone."""
+    (outputs, inputs), kernel, sizes = weight.shape[:2], weight.shape[2:], x.shape[2:]
+    spans = [n + sum(p) - d * (k - 1) for n, p, d, k in zip(sizes, padding, dilation, kernel, strict=True)]
+    y = np.zeros((len(x), outputs, *(-(-span // u) for span, u in zip(spans, stride, strict=True))))
+    for b, o, *place in np.ndindex(y.shape):
+        y[(b, o, *place)] = bias[o]
+        for i, *tap in np.ndindex(inputs, *kernel):
+            pixel = pixel_of(place, tap, stride, padding, dilation)
+            if inside(pixel, sizes):
+                y[(b, o, *place)] += weight[(o, i, *tap)] * x[(b, o // (outputs // groups) * inputs + i, *pixel)]
+    return y
+
+
+def transposed_loops(x, weight, bias, size, stride, padding, dilation, groups):
+    """Each element of x, times the taps of its filter, to where the window at its place would read."""
+    (channels, outputs), kernel = weight.shape[:2], weight.shape[2:]
+    y = np.zeros((len(x), outputs * groups, *size)) + bias.reshape(-1, *(1,) * len(size))
+    for b, c, *place in np.ndindex(x.shape):
+        for o, *tap in np.ndindex(outputs, *kernel):
+            pixel = pixel_of(place, tap, stride, padding, dilation)
+            if inside(pixel, size):
+                y[(b, c // (channels // groups) * outputs + o, *pixel)] += weight[(c, o, *tap)] * x[(b, c, *place)]
     return y
 
 

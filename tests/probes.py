@@ -7,12 +7,15 @@ blocks and builds with a planted fault are judged by the same sweep.
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from copies import permutations, tables, windows
+from curves import probe as curve_sweep
 from depthwise import probe as depthwise_sweep
+from norms import norm_sweep, rows_sweep
+from pools import probe as pool_sweep
 
 from minivision import kernels
 from minivision.backend import backend
@@ -124,27 +127,25 @@ def layer_norm() -> Probe:
     yield from _against_definition("layer_norm", _sizes([((rows, n),) for rows, n in [*sizes, (1, 1), (3, 1)]], None, None))
 
 
-def gelu() -> Probe:
-    """Around vectors of 2 to 16 elements; then three chunks of 4096 and a bit, over the line, against the C library's erfc.
+def softmax() -> Probe:
+    """Around vectors of 2 to 16 elements, short rows of two, sums of a few; other axes; the logarithm likewise."""
+    rows = [((m, n),) for m, n in [(1, 1), (3, 2), (2, 4), (5, 5), (1, 8), (3, 9), (2, 16), (17, 3), (1, 31), (2, 33), (1, 49)]]
+    columns = [((2, n, inner),) for n, inner in [(1, 2), (3, 3), (5, 4), (2, 17), (9, 2)]]
+    for name in ("softmax", "log_softmax"):
+        yield from _against_definition(name, _sizes(rows) + _sizes(columns, axis=1))
 
-    exp(-x^2 / 2) is off by the rounding of its argument, x^2 / 2 units; a polynomial of 23 terms makes 46 roundings,
-    which up to ten times larger terms magnify where they cancel.
-    """
-    yield from _against_definition("gelu", _sizes([((n,),) for n in (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33)]))
-    line = np.random.default_rng(5).permutation(np.linspace(-9.0, 9.0, 3 * 4096 + 6))
-    for dtype in DTYPES:
-        x = line.astype(dtype)
-        z = x.astype(np.float64)
-        phi = np.array([0.5 * math.erfc(-v / math.sqrt(2.0)) for v in z])
-        density = np.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
-        units = (z * z + 512.0) * np.finfo(dtype).eps / 2
-        (y, kept), dy = kernels.gelu.forward(x), np.ones_like(x)
-        (dx,) = kernels.gelu.vjp(dy, kept, needs=(True,))
-        yield f"gelu over the line, {dtype.__name__}", float(np.max(np.abs(y - z * phi) / (units * np.abs(z * phi))))
-        yield (
-            f"gelu's slope, {dtype.__name__}",
-            float(np.max(np.abs(dx - phi - z * density) / (units * (phi + np.abs(z) * density)))),
-        )
+
+def cross_entropy() -> Probe:
+    """The same rows, with and without weights, smoothing, and targets that are ignored."""
+    rng = np.random.default_rng(11)
+    for m, n in [(1, 2), (3, 4), (5, 5), (17, 3), (2, 9), (3, 17), (2, 33), (1, 49)]:
+        target, weight = rng.integers(0, n, m), rng.uniform(0.5, 2.0, n)
+        target[-1] = n - 1 if m % 2 else -100  # the last class, or one to be ignored
+        for smoothing in (0.0, 0.2):
+            yield from _against_definition(
+                "cross_entropy",
+                _sizes([((m, n),)], target, None, smoothing=smoothing) + _sizes([((m, n),)], target, weight, smoothing=smoothing),
+            )
 
 
 def linear() -> Probe:
@@ -178,7 +179,8 @@ def _threaded(rng: np.random.Generator, dtype: type) -> dict[str, Callable[[], n
     """Work large enough for a second thread."""
 
     def case_of(name: str, *shapes: tuple[int, ...], **attrs: object) -> Callable[[], np.ndarray]:
-        arguments = [rng.standard_normal(shape).astype(dtype) for shape in shapes] + [None] * (name == "attention")
+        absent = [None] * (name in ("attention", "batch_norm"))  # a mask, a residual
+        arguments = [rng.standard_normal(shape).astype(dtype) for shape in shapes] + absent
         case = Case(name, lambda rng: tuple(arguments), attrs)
         dy = rng.standard_normal(OPS[name](*arguments, **attrs).shape).astype(dtype)
         return lambda: mixed(OPS[name], arguments, dy, case, "c", "c")
@@ -188,6 +190,12 @@ def _threaded(rng: np.random.Generator, dtype: type) -> dict[str, Callable[[], n
         "columns of a product": case_of("linear", (40, 70), (131, 70), (131,)),
         "batch": case_of("matmul", (3, 64, 64), (3, 64, 64)),
         "layer_norm": case_of("layer_norm", (700, 33), (33,), (33,)),
+        "batch_norm, channels last": case_of("batch_norm", (9000, 20), (20,), (20,)),
+        "batch_norm, channels first": case_of("batch_norm", (6, 20, 33, 40), (20,), (20,)),
+        "group_norm": case_of("group_norm", (3, 20, 45, 40), (20,), (20,), groups=5),
+        "softmax": case_of("softmax", (700, 33)),
+        "softmax of short rows": case_of("softmax", (1400, 17)),
+        "softmax of columns": case_of("log_softmax", (40, 17, 35), axis=1),
         "gelu": case_of("gelu", (17000,)),
         "heads": case_of("attention", (3, 60, 8), (3, 60, 8), (3, 60, 8), scale=0.35),
         "one head": case_of("attention", (100, 8), (50, 8), (50, 8), scale=0.35),
@@ -201,7 +209,10 @@ def depthwise() -> Probe:
 
 PROBES: dict[str, Callable[[], Probe]] = {
     "gemm": gemm, "attention": attention, "layer_norm": layer_norm, "conv2d": conv2d, "depthwise": depthwise,
-    "gelu": gelu, "linear": linear,
+    "pointwise": curve_sweep, "linear": linear,
+    "softmax": softmax, "cross_entropy": cross_entropy,
+    "batch_norm": norm_sweep, "rms_norm": rows_sweep,
+    "pool": pool_sweep, "permutations": permutations, "windows": windows, "tables": tables,
     "threads": threads,
 }  # fmt: skip
 

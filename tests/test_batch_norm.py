@@ -120,6 +120,60 @@ def test_sums_of_many_pixels_are_accurate():
         assert np.all(np.abs(F.batch_norm(layout, None, None, training=True) - exact) <= bound)
 
 
+# ------------------------------------------------------------------------------------------- with a residual and a relu
+
+
+def endings(x, *arguments, **attributes):
+    """Every ending as separate steps: (residual, activation, the function)."""
+    residual = np.random.default_rng(2).standard_normal(x.shape)
+    plain = F.batch_norm(x, *arguments, **attributes)
+    yield None, None, plain
+    yield residual, None, plain + residual
+    yield None, "relu", np.where(plain > 0, plain, 0)
+    yield residual, "relu", np.where(plain + residual > 0, plain + residual, 0)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_follows_in_one_pass_is_what_follows(shape, training):
+    x, weight, bias, mean, variance = drawn(shape)
+    for residual, activation, expected in endings(x, mean.copy(), variance.copy(), weight, bias, training):
+        y = F.batch_norm(
+            x, mean.copy(), variance.copy(), weight, bias, training, residual=residual, activation=activation
+        )  # fmt: skip
+        np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_gradients_of_what_follows_in_one_pass(training):
+    x, weight, bias, mean, variance = drawn((3, 4, 5, 2))
+    residual, dy = np.random.default_rng(3).standard_normal((2, *x.shape))
+    results = []
+    for fused in (True, False):
+        tensors = [mv.Tensor(a, requires_grad=True) for a in (x, weight, bias, residual)]
+        extras = {"residual": tensors[3], "activation": "relu"} if fused else {}
+        y = F.batch_norm(tensors[0], mean.copy(), variance.copy(), *tensors[1:3], training=training, **extras)
+        y = y if fused else (y + tensors[3]).relu()
+        results.append(mv.grad(y, tensors, mv.Tensor(dy)))
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(one.data, other.data, rtol=1e-12, atol=1e-12)
+
+
+def test_a_relu_keeps_nan_and_shuts_the_rest_out():
+    x = np.array([[1.0, np.nan], [3.0, 2.0]])
+    y = F.batch_norm(x, np.zeros(2), np.ones(2), np.array([-1.0, 1.0]), None, activation="relu", eps=0.0)
+    np.testing.assert_array_equal(y, [[0.0, np.nan], [0.0, 2.0]])
+
+
+def test_a_result_that_changes_before_backward_is_noticed():
+    x = mv.Tensor(drawn((3, 2, 4))[0], requires_grad=True)
+    y = F.batch_norm(x, None, None, training=True, residual=x, activation="relu")
+    with mv.no_grad():
+        y[...] = 1.0
+    with pytest.raises(mv.GraphError, match="result was changed in place"):
+        y.sum().backward()
+
+
 @pytest.mark.parametrize(
     ("run", "message"),
     [
@@ -134,6 +188,8 @@ def test_sums_of_many_pixels_are_accurate():
             r"more than one value in each channel, got input \(1, 3, 1\)",
         ),
         (lambda x, c: F.batch_norm(x[:0], c, c, training=True), "more than one value in each channel"),
+        (lambda x, c: F.batch_norm(x, c, c, residual=x[:1]), r"the residual is \(1, 3, 5\), but x is \(2, 3, 5\)"),
+        (lambda x, c: F.batch_norm(x, c, c, activation="gelu"), "the activation is None or \"relu\", got 'gelu'"),
     ],
 )
 def test_errors(run, message):

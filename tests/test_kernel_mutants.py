@@ -71,18 +71,85 @@ FAULTS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         ),
     },
     ("layer_norm", "norm.inc.c"): {
-        "the variance lacks the end of the row": ("rest += (x[j] - m) * (x[j] - m)", "rest += 0"),
-        "the mean is taken for a constant": ("(g - mean_g - h * mean_gh)", "(g - h * mean_gh)"),
+        "the variance counts what is behind the row": ("int64_t k = left; k < VL", "int64_t k = VL; k < VL"),
+        "the mean is taken for a constant": ("- d * slope[i] - level[i])", "- d * slope[i])"),
+        "four rows have the root of the first": ("- m[i]) * s[i];\n        if (w)", "- m[i]) * s[0];\n        if (w)"),
         "the last chunk of rows is left out": ("SUM_CHUNKS; chunk++)\n        for", "SUM_CHUNKS - 1; chunk++)\n        for"),
+    },
+    ("rms_norm", "norm.inc.c"): {
+        "RMS norm is centred": ("if (centred)\n        FN(mean_of_rows)", "if (1)\n        FN(mean_of_rows)"),
+        "the rows after the last four are left out": ("i < rows; i++)\n        FN", "i < 0; i++)\n        FN"),
+        "the slope of the root is taken for r squared": ("* s[i] * s[i] * s[i]", "* s[i] * s[i]"),
+    },
+    ("batch_norm", "batch_norm.inc.c"): {
+        "groups lack the variance between channels": ("(double)count * (means[c] - m) * (means[c] - m)", "0"),
+        "the mean is taken for a constant": ("(T)(-r_g * mean_g)", "0"),
+        "channels first are gated as the first of them": ("z.last ? 0 : task;", "0;"),
+        "the last chunk is left out": ("plan.tasks && z.last; task++", "plan.tasks - 1 && z.last; task++"),
+    },
+    ("batch_norm", "channels.inc.c"): {
+        "blocks are put together without what is between them": ("m2_b[c] + delta * delta * count * share", "m2_b[c]"),
+        "dw and db lack the gate of the relu": ("if (map != MAP_PLAIN)", "if (map == MAP_GIVEN_RELU)"),
+        "the channels of a row are not added up": ("half >= k; half /= 2", "half > k; half /= 2"),
+        "the residual is left out": ("u += FN(load)(residual + at, left)", "u += (vec){0}"),
+    },
+    ("pool", "pool.inc.c"): {
+        "a pixel takes dy from places behind it": ("lanes, small) == here", "lanes, small) >= here"),
+        "places beyond a byte are read as bytes": ("if (small)\n        return", "if (1)\n        return"),
+        "a mean is that of the last row": ("sum[v] += sum_h[v]", "sum[v] = sum_h[v]"),
+        "all windows share as the first does": ("* share[p * across->count + q]", "* share[0]"),
+        "every image is the first": ("down, &across, p, q, x + n * image", "down, &across, p, q, x"),
+    },
+    ("softmax", "softmax.inc.c"): {
+        "the overlap of the last vector counts twice": ("l < VL - 1 - (n - 1) % VL ? 0 : -1", "-1"),
+        "the sum is that of the last block": ("total += sum;\n    }\n    if (y)", "total = sum;\n    }\n    if (y)"),
+        "softmax's slope for its logarithm": ("logarithm ? dy - FN(vexp)(y) * dot", "logarithm ? dy - y * dot"),
+        "the columns of the first plane for all": (
+            "* n * inner + l;\n        FN(softmax_lanes)(", "* 0 + l;\n        FN(softmax_lanes)("
+        ),
+    },
+    ("cross_entropy", "cross_entropy.inc.c"): {
+        "the end of the row weighs as much when smoothed": ("rest += (x[j] - top) * (w ? w[j] : 1)", "rest += x[j] - top"),
+        "an ignored row has a slope": ("dy = t != all->ignore ? all->dy[i] : 0", "dy = all->dy[i]"),
+        "the last row of short ones has no target": ("l < i + rows; l++", "l < i + rows - 1; l++"),
+        "the slope lacks the smoothed share": ("dy * (at_target + each * all->sum_w)", "dy * at_target"),
     },
     ("linear", "norm.inc.c"): {
         "rows are summed without their last column": ("n; j++)\n                sum", "n - 1; j++)\n                sum"),
     },
-    ("gelu", "elementwise.inc.c"): {
-        "the slope lacks x phi(x)": ("(phi + x_i * gauss * (T)0.39894228040143267794)", "phi"),
+    ("permutations", "copy.inc.c"): {
+        "the rows after the last square are left out": ("(copy_definition)(m - whole_m, n,", "(copy_definition)(0, n,"),
+        "squares lack the last round of the shuffle": ("round < LANES; round", "round < LANES / 2; round"),
+        "outer axes step as in the result": ("x_b += b % plan[k] * x_s[k]", "x_b += b % plan[k] * y_s[k]"),
+        "rows are read beside each other": ("memcpy(y + i * y_i, x + i * x_i,", "memcpy(y + i * y_i, x + i * n,"),
     },
-    ("gelu", "math.inc.c"): {
+    ("windows", "copy.inc.c"): {
+        "a window that the border cuts lacks its other half": ("(size_t)((g->s - first) * g->c)", "(size_t)(0 * first)"),
+        "an image's last rows are shifted out of it": ("(row % g->h + g->down) % g->h", "MIN(row % g->h + g->down, g->h - 1)"),
+        "windows are put back in rows": ("+ p) * (g->w / g->s) + q) * g->r + i)", "+ p) * (g->w / g->s) + i) * g->r + q)"),
+    },
+    ("tables", "embedding.inc.c"): {
+        "a repeated number overwrites": ("x_i[c] += y_i[c]", "x_i[c] = y_i[c]"),
+        "the row to leave out is added to": ("if (index[i] != skip)", "if (count)"),
+        "rows are taken from the first table": ("inner, x + o * n * inner, index + i", "inner, x, index + i"),
+        "elements are taken from the first table": ("x + row / count * n * inner", "x"),
+        "a second thread adds the columns of the first": ("first = task % blocks * width, columns", "first = 0, columns"),
+        "an element is added to the first column": ("+ index[i * inner + c]) * inner + c]", "+ index[i * inner + c]) * inner]"),
+    },
+    ("pointwise", "elementwise.inc.c"): {
+        "gelu's slope lacks x phi(x)": ("dy * (s + k * e * (T)0.39894228040143267794)", "dy * s"),
+        "silu's slope lacks beta": ("dy * s * (1 + z * e)", "dy * s * (1 + k * e)"),
+        "softplus holds x against the threshold": ("(ivec)(z > b), x, FN(select)", "(ivec)(x > b), x, FN(select)"),
+        "hardtanh passes at the upper bound": ("(ivec)(k >= b)", "(ivec)(k > b)"),
+        "hardswish has no upper piece": ("FN(select)((ivec)(k < 3), dy * (k", "FN(select)((ivec)(k < 99), dy * (k"),
+        "the last elements are those of the start": ("(f, FN(load)(x + whole, n - whole), a, b)", "(f, FN(load)(x, n - whole), a, b)"),
+        "every chunk reads the first": ("NULL, x + i, a, b, y + i)", "NULL, x, a, b, y + i)"),
+    },
+    ("pointwise", "math.inc.c"): {
         "a wrong digit in the polynomial of exp": ("1.66666666666666796e-01", "1.66666666676666796e-01"),
+        "a wrong digit in the polynomial of the logarithm": ("6.666632164e-01f", "6.667632164e-01f"),
+        "exp(x) - 1 lacks the power's share": ("* power + (power - 1)", "* power"),
+        "Phi of a negative number is that of its size": ("FN(sign)(x), tail, 1 - tail", "FN(sign)(x), 1 - tail, 1 - tail"),
     },
 }  # fmt: skip
 ALL = [pytest.param(*where, *edit, id=f"{where[1]}: {what}") for where, faults in FAULTS.items() for what, edit in faults.items()]

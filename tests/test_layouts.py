@@ -78,6 +78,13 @@ AT_THE_EDGE = {
     "gelu": [np.nan, np.inf, np.nan, 0.0, -0.0],
     "gelu_tanh": [np.nan, np.inf, np.nan, 0.0, -0.0],
     "erf": [np.nan, 1.0, -1.0, 0.0, -0.0],
+    "erfc": [np.nan, 0.0, 2.0, 1.0, 1.0],
+    "leaky_relu": [np.nan, np.inf, -np.inf, 0.0, -0.0],
+    "hardtanh": [np.nan, 1.0, -1.0, 0.0, -0.0],
+    "hardsigmoid": [np.nan, 1.0, 0.0, 0.5, 0.5],
+    "hardswish": [np.nan, np.inf, np.nan, 0.0, -0.0],
+    "elu": [np.nan, np.inf, -1.0, 0.0, -0.0],
+    "mish": [np.nan, np.inf, np.nan, 0.0, -0.0],
 }
 
 
@@ -153,4 +160,4 @@ def test_infinity_is_a_legal_logit():
     """-inf shuts a class out, as masks do."""
     x = np.array([[0.0, -np.inf, 1.0]])
     np.testing.assert_allclose(OPS["softmax"](x), [[1 / (1 + np.e), 0.0, np.e / (1 + np.e)]], rtol=1e-15)
-    np.testing.assert_allclose(OPS["cross_entropy"](x, np.array([2])), [np.log1p(np.exp(-1.0))], rtol=1e-15)
+    np.testing.assert_allclose(OPS["cross_entropy"](x, np.array([2]), None), [np.log1p(np.exp(-1.0))], rtol=1e-15)

@@ -24,7 +24,10 @@ TWICE = [p for p in SMOOTH if not p.values[0].once and report.elements(*p.values
 ELEMENTARY = {
     "absolute", "add", "broadcast_to", "cast", "clamp", "concatenate", "cos", "divide", "erf", "exp", "gather", "getitem", "log",
     "matmul", "max", "maximum", "min", "minimum", "multiply", "negative", "permute", "power", "put", "reshape", "sin", "sqrt",
-    "subtract", "sum", "tanh", "where",
+    "subtract", "sum", "tanh", "where", "im2col", "index_select", "pad", "roll",
+    "arccos", "arcsin", "arctan", "arctan2", "ceil", "cosh", "erfc", "exp2", "expm1", "floor", "floor_divide", "fmod", "hypot",
+    "log10", "log1p", "log2", "remainder", "round", "sign", "sinh", "tan", "trunc",
+    "cholesky", "cumprod", "cumsum", "det", "eigh", "inv", "logabsdet", "prod", "solve", "svdvals",
 }  # fmt: skip
 
 

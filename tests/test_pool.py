@@ -10,7 +10,8 @@ import pytest
 
 import minivision as mv
 import minivision.functional as F
-from minivision.ops.pool import bins
+from minivision import kernels
+from minivision.kernels.pool_windows import bins
 
 SETTINGS = [
     {"kernel_size": 2},
@@ -21,6 +22,12 @@ SETTINGS = [
     {"kernel_size": 2, "stride": 3, "padding": 1, "ceil_mode": True},  # of 6 rows the last window would hold padding alone
     {"kernel_size": (7, 6), "ceil_mode": True},
     {"kernel_size": 1, "stride": 2},
+]
+
+
+BACKENDS = [
+    "numpy",
+    pytest.param("c", marks=pytest.mark.skipif(not kernels.AVAILABLE, reason="the C kernels are not built here")),
 ]
 
 
@@ -75,25 +82,25 @@ def test_avg_pool2d(settings):
     np.testing.assert_allclose(fixed, pooled(x, lambda v, _: v.sum(-1) / -3, **settings), **close)
 
 
+@pytest.mark.parametrize(("pool", "reduce"), [(F.adaptive_avg_pool2d, np.mean), (F.adaptive_max_pool2d, np.max)])
 @pytest.mark.parametrize(("height", "width"), [(6, 8), (7, 5), (1, 1), (2, 3)])
 @pytest.mark.parametrize("size", [1, (2, 4), (3, 3), (7, 6), (None, 2)])
-def test_adaptive_avg_pool2d(height, width, size):
+def test_adaptive_pooling(pool, reduce, height, width, size):
     x = image(2, 3, height, width)
     p, q = (n if want is None else want for want, n in zip(pair(size), (height, width), strict=True))
     expected = np.empty((2, 3, p, q))
     for i, j in itertools.product(range(p), range(q)):
         rows = slice(math.floor(i * height / p), math.ceil((i + 1) * height / p))
         columns = slice(math.floor(j * width / q), math.ceil((j + 1) * width / q))
-        expected[:, :, i, j] = x[:, :, rows, columns].mean((2, 3))
-    np.testing.assert_allclose(F.adaptive_avg_pool2d(x, size), expected, rtol=1e-13, atol=1e-13)
+        expected[:, :, i, j] = reduce(x[:, :, rows, columns], (2, 3))
+    np.testing.assert_allclose(pool(x, size), expected, rtol=1e-13, atol=1e-13)
 
 
 def test_bins_cover_an_axis_and_overlap_by_one_at_most():
     for size, count in itertools.product(range(1, 12), range(1, 14)):
-        parts = bins(size, count)
-        assert (len(parts), parts[0].start, parts[-1].stop) == (count, 0, size)
-        for left, right in itertools.pairwise(parts):
-            assert left.start <= right.start <= left.stop <= right.start + 1
+        down, across = bins("test", (size, 1), (count, 1))
+        assert (down.count, down.low[0], down.high[-1], across.count, across.high[0]) == (count, 0, size, 1, 1)
+        assert np.all((down.low[:-1] <= down.low[1:]) & (down.low[1:] <= down.high[:-1]) & (down.high[:-1] <= down.low[1:] + 1))
 
 
 def gradient(function, x):
@@ -109,6 +116,7 @@ POOLS = {
     "avg": lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True),
     "avg of the image alone": lambda x: F.avg_pool2d(x, (2, 3), 1, 1, count_include_pad=False),
     "adaptive": lambda x: F.adaptive_avg_pool2d(x, (3, 5)),
+    "adaptive max": lambda x: F.adaptive_max_pool2d(x, (3, 5)),
 }
 
 
@@ -134,6 +142,59 @@ def test_layouts(name, layout):
         np.testing.assert_allclose(came, right, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("settings", [*SETTINGS, {"kernel_size": 2, "dilation": (3, 2), "stride": 1}], ids=str)
+def test_indices_are_where_the_largest_values_stand(settings, backend):
+    x = np.round(2 * image(2, 3, 7, 6))  # with ties
+    with mv.backend(backend):
+        y, indices = F.max_pool2d(x, **settings, return_indices=True)
+    assert indices.dtype == np.int64
+    numbers = np.broadcast_to(np.arange(42.0).reshape(7, 6), x.shape)
+    first = pooled(
+        x + 1j * numbers, lambda v, _: np.where(v.real == v.real.max(-1, keepdims=True), v.imag, 99).min(-1), **settings
+    )
+    np.testing.assert_array_equal(indices, first)
+    np.testing.assert_array_equal(y, np.take_along_axis(x.reshape(2, 3, 42), indices.reshape(2, 3, -1), 2).reshape(y.shape))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_kernel_far_larger_than_the_image(backend):
+    x = mv.Tensor(image(1, 2, 3, 4), requires_grad=True)
+    with mv.backend(backend):
+        y = F.max_pool2d(x, 2**20 + 1, 1, 2**19)
+        np.testing.assert_array_equal(y.data, np.broadcast_to(x.data.max((2, 3), keepdims=True), (1, 2, 3, 4)))
+        dx = mv.grad(y, x, np.ones((1, 2, 3, 4))).data
+        np.testing.assert_array_equal(dx, 12.0 * (x.data == x.data.max((2, 3), keepdims=True)))
+        y = F.avg_pool2d(x, 2**20 + 1, 1, 2**19, count_include_pad=False)
+        np.testing.assert_allclose(y.data, np.broadcast_to(x.data.mean((2, 3), keepdims=True), (1, 2, 3, 4)), rtol=1e-12)
+
+
+HUGE = [2**31, 2**62, 2**63 - 1]
+
+
+@pytest.mark.parametrize("huge", HUGE)
+def test_huge_settings_are_refused(huge):
+    x = image(1, 1, 4, 4)
+    wide = {"kernel_size": huge, "padding": huge // 2}
+    for settings in ({"kernel_size": huge}, {"kernel_size": 2, "stride": huge}, {"kernel_size": 2, "padding": huge}, wide):
+        for pool, ceil_mode in itertools.product((F.max_pool2d, F.avg_pool2d), (False, True)):
+            with pytest.raises(ValueError, match=r"must lie between|is more than half|but the padded image has"):
+                pool(x, **settings, ceil_mode=ceil_mode)
+    with pytest.raises(ValueError, match="dilation must lie between"):
+        F.max_pool2d(x, 2, dilation=huge)
+    for pool in (F.adaptive_avg_pool2d, F.adaptive_max_pool2d):
+        with pytest.raises(ValueError, match="the size must lie between"):
+            pool(x, (1, huge))
+    with pytest.raises(ValueError, match="divisor_override must lie between"):
+        F.avg_pool2d(x, 2, divisor_override=2 * huge + 2**63)
+
+
+@pytest.mark.parametrize("pool", [F.adaptive_avg_pool2d, F.adaptive_max_pool2d])
+def test_more_bins_than_any_memory_holds(pool):
+    with pytest.raises(MemoryError, match=r"\d"):
+        pool(image(1, 1, 4, 4), 2**31 - 1)
+
+
 def test_of_equal_values_the_first_takes_the_gradient():
     x = np.zeros((1, 1, 4, 4))
     x[0, 0, 1, 0] = x[0, 0, 0, 3] = x[0, 0, 1, 2] = 1.0
@@ -153,9 +214,14 @@ def test_padding_is_never_the_largest():
     np.testing.assert_array_equal(F.max_pool2d(np.full((1, 1, 2, 2), -3.0), 2, 2, 1), np.full((1, 1, 2, 2), -3.0))
 
 
-def test_a_window_between_the_pixels_of_an_image_is_minus_infinity():
-    y = F.max_pool2d(np.ones((1, 1, 2, 2)), 2, 1, 1, dilation=3)  # taps at -1 and 2 of 0..1
-    np.testing.assert_array_equal(y, [[[[-np.inf]]]])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_window_between_the_pixels_of_an_image_is_minus_infinity(backend):
+    x = mv.Tensor(np.ones((1, 1, 2, 2)), requires_grad=True)
+    with mv.backend(backend):
+        y, indices = F.max_pool2d(x, 2, 1, 1, dilation=3, return_indices=True)  # taps at -1 and 2 of 0..1
+        np.testing.assert_array_equal(y.data, [[[[-np.inf]]]])
+        np.testing.assert_array_equal(indices.data, [[[[-1]]]])
+        np.testing.assert_array_equal(mv.grad(y, x, np.ones((1, 1, 1, 1))).data, np.zeros((1, 1, 2, 2)))
 
 
 def test_nan_is_passed_on_and_stays_in_its_windows():
@@ -187,10 +253,11 @@ def test_no_images():
         (lambda x: F.avg_pool2d(x, 2, padding=-1), "padding must lie between 0 and"),
         (lambda x: F.avg_pool2d(x, (2, 2, 2)), "kernel_size is a whole number or a pair"),
         (lambda x: F.avg_pool2d(x, 2, divisor_override=0), "divisor_override must not be 0"),
-        (lambda x: F.adaptive_avg_pool2d(x, (0, 2)), "the size must be at least 1 x 1, got"),
+        (lambda x: F.adaptive_avg_pool2d(x, (0, 2)), "adaptive_avg_pool2d: the size must lie between 1 x 1 and"),
         (lambda x: F.adaptive_avg_pool2d(x, (1, 2, 3)), "output_size is a whole number or a pair"),
-        (lambda x: F.max_pool2d(x[0], 2), r"max_pool2d: x should have 4 axes \(N, C, H, W\), got 3"),
-        (lambda x: F.adaptive_avg_pool2d(x[:, :, :0], 2), "an image of 0 x 6 has nothing to take a mean of"),
+        (lambda x: F.max_pool2d(x[0, 0], 2), r"max_pool2d: input should be \(N, C, H, W\) or \(C, H, W\), got 2 axes"),
+        (lambda x: F.adaptive_avg_pool2d(x[:, :, :0], 2), "an image of 0 x 6 has nothing to put into a window"),
+        (lambda x: F.max_pool2d(x[:, :, :0], 2, padding=1), "an image of 0 x 6 has nothing to put into a window"),
     ],
 )  # fmt: skip
 def test_errors(pool, message):
@@ -198,6 +265,9 @@ def test_errors(pool, message):
         pool(image(2, 3, 7, 6))
 
 
-def test_integers_have_no_padding_to_lose_against():
-    with pytest.raises(mv.DtypeError, match="should be of floating type, got int64"):
-        F.max_pool2d(np.ones((1, 1, 2, 2), np.int64), 2)
+@pytest.mark.parametrize(
+    "pool", [lambda x: F.max_pool2d(x, 2), lambda x: F.avg_pool2d(x, 2), lambda x: F.adaptive_avg_pool2d(x, 1)]
+)
+def test_integers_have_no_padding_and_no_mean(pool):
+    with pytest.raises(mv.DtypeError, match=r"should be of floating type, got int64: .*; convert it with .float\(\)"):
+        pool(np.ones((1, 1, 2, 2), np.int64))

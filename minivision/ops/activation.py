@@ -1,4 +1,4 @@
-"""Activation functions."""
+"""Smooth activation functions; those made of straight lines are in piecewise.py."""
 
 from __future__ import annotations
 
@@ -8,21 +8,8 @@ import numpy as np
 
 from .. import kernels
 from ..op import op
-from .elementary import erf
 from .elementwise import raw
-
-
-def _relu(x):
-    """y = max(x, 0)
-
-    shapes: x -> y;  keeps: x
-    """
-    return np.maximum(x, 0.0), (x,)
-
-
-def _relu_vjp(dy, kept):
-    """dx = dy [x > 0]"""
-    return np.where(raw(kept[0]) > 0, dy, 0.0)
+from .error_function import erfc
 
 
 def logistic(x):
@@ -46,33 +33,33 @@ def _sigmoid_vjp(dy, kept):
     return dy * y * (1.0 - y)
 
 
-def _silu(x):
-    """y = x sigmoid(x)   (Elfwing et al. 2018; Ramachandran et al. 2017: swish)
+def _silu(x, *, beta=1.0):
+    """y = x sigmoid(b x),  b = beta   (Elfwing et al. 2018; Ramachandran et al. 2017: swish)
 
     shapes: x -> y;  keeps: x
     """
-    return x * logistic(x), (x,)
+    return x * sigmoid(beta * x), (x,)
 
 
-def _silu_vjp(dy, kept):
-    """dx = dy s (1 + x (1 - s)),  s = sigmoid(x)"""
+def _silu_vjp(dy, kept, *, beta=1.0):
+    """dx = dy s (1 + b x (1 - s)),  s = sigmoid(b x)"""
     (x,) = kept
-    s = logistic(x)
-    return dy * s * (1.0 + x * (1.0 - s))
+    s = sigmoid(beta * x)
+    return dy * s * (1.0 + beta * x * (1.0 - s))
 
 
 def _gelu(x):
-    """y = x Phi(x),  Phi(x) = (1 + erf(x / sqrt 2)) / 2   (Hendrycks & Gimpel 2016)
+    """y = x Phi(x),  Phi(x) = erfc(-x / sqrt 2) / 2, the normal distribution   (Hendrycks & Gimpel 2016)
 
     shapes: x -> y;  keeps: x
     """
-    return x * (0.5 + 0.5 * erf(x * math.sqrt(0.5))), (x,)
+    return x * (0.5 * erfc(x * -math.sqrt(0.5))), (x,)
 
 
 def _gelu_vjp(dy, kept):
     """dx = dy (Phi(x) + x phi(x)),  phi(x) = exp(-x^2 / 2) / sqrt(2 pi)"""
     (x,) = kept
-    return dy * (0.5 + 0.5 * erf(x * math.sqrt(0.5)) + x * np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi))
+    return dy * (0.5 * erfc(x * -math.sqrt(0.5)) + x * np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi))
 
 
 def _gelu_tanh(x):
@@ -91,8 +78,54 @@ def _gelu_tanh_vjp(dy, kept):
     return dy * (0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * slope)
 
 
-relu = op("relu", _relu, _relu_vjp, method="relu")
-sigmoid = op("sigmoid", _sigmoid, _sigmoid_vjp, method="sigmoid")
-silu = op("silu", _silu, _silu_vjp)
+def _elu(x, *, alpha=1.0):
+    """y = x where x > 0, a (exp(x) - 1) elsewhere;  a = alpha   (Clevert et al. 2016)
+
+    shapes: x -> y;  keeps: x
+    """
+    return np.where(raw(x) <= 0, alpha * np.expm1(np.minimum(x, 0.0)), x), (x,)
+
+
+def _elu_vjp(dy, kept, *, alpha=1.0):
+    """dx = dy where x > 0, dy a exp(x) elsewhere"""
+    (x,) = kept
+    return np.where(raw(x) <= 0, dy * alpha * np.exp(np.minimum(x, 0.0)), dy)
+
+
+def _softplus(x, *, beta=1.0, threshold=20.0):
+    """y = log(1 + exp(b x)) / b,  b = beta;  x where b x > threshold   (Dugas et al. 2001)
+
+    shapes: x -> y;  keeps: x
+    """
+    z = beta * x
+    return np.where(raw(z) > threshold, x, (np.maximum(z, 0.0) + np.log1p(np.exp(np.minimum(z, -z)))) / beta), (x,)
+
+
+def _softplus_vjp(dy, kept, *, beta=1.0, threshold=20.0):
+    """dx = dy sigmoid(b x);  dy where b x > threshold"""
+    z = beta * kept[0]
+    return np.where(raw(z) > threshold, dy, dy * sigmoid(z))
+
+
+def _mish(x):
+    """y = x tanh(log(1 + exp(x)))   (Misra 2019)
+
+    shapes: x -> y;  keeps: x
+    """
+    return x * np.tanh(softplus(x, threshold=math.inf)), (x,)
+
+
+def _mish_vjp(dy, kept):
+    """dx = dy (t + x (1 - t^2) sigmoid(x)),  t = tanh(log(1 + exp(x)))"""
+    (x,) = kept
+    t = np.tanh(softplus(x, threshold=math.inf))
+    return dy * (t + x * (1.0 - t * t) * sigmoid(x))
+
+
+sigmoid = op("sigmoid", _sigmoid, _sigmoid_vjp, kernel=kernels.sigmoid, method="sigmoid")
+silu = op("silu", _silu, _silu_vjp, kernel=kernels.silu)
 gelu = op("gelu", _gelu, _gelu_vjp, kernel=kernels.gelu)
-gelu_tanh = op("gelu_tanh", _gelu_tanh, _gelu_tanh_vjp)
+gelu_tanh = op("gelu_tanh", _gelu_tanh, _gelu_tanh_vjp, kernel=kernels.gelu_tanh)
+elu = op("elu", _elu, _elu_vjp, kernel=kernels.elu)
+softplus = op("softplus", _softplus, _softplus_vjp, kernel=kernels.softplus)
+mish = op("mish", _mish, _mish_vjp, kernel=kernels.mish)

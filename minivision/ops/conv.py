@@ -1,44 +1,57 @@
-"""Convolution: im2col, then one matrix product per group.
+"""Convolution and its transpose: im2col, then one matrix product per group; or the product, then col2im.
 
 im2col copies each window of an image into a row of a matrix; col2im adds such rows back where they came from. The two
-are each other's VJP, and with the matrix product they make every derivative of a convolution.
+are each other's VJP, and with the matrix product they make every derivative of a convolution. Both take images of one,
+two or three axes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from .. import kernels
 from ..errors import ShapeError
-from ..kernels.window import Axis, Pair, axes, check_groups
+from ..kernels.window import Axis, Pair, Sizes, axes, check_groups, check_memory, check_transposed, check_windows
 from ..op import op
+from .elementwise import raw
+from .indexing import put
 from .matmul import matmul, transpose_last
-from .shape import put
 
 ONE: Pair = (1, 1)
 NONE: tuple[Pair, Pair] = ((0, 0), (0, 0))
 
 
-def pad(x: Any, down: Axis, across: Axis) -> Any:
-    """(N, C, H, W) with zeros around it, as the two axes say."""
-    index = (slice(None), slice(None), down.inside, across.inside)
-    shape = (*x.shape[:2], down.padded, across.padded)
-    return x if x.shape == shape else put(x, index=index, shape=shape)
+def _padded(images: np.ndarray, windows: tuple[Axis, ...]) -> np.ndarray:
+    """(N, *sizes, C) with zeros around it, as the axes say."""
+    padded = np.zeros((len(images), *(axis.padded for axis in windows), images.shape[-1]), images.dtype)
+    inside = (slice(None), *(axis.inside for axis in windows))
+    padded[inside] = images
+    return padded
 
 
 def _im2col(x, *, kernel, stride=ONE, padding=NONE, dilation=ONE):
     """y[n, p, q, r, s, c] = x[n, c, p u + r d - t, q v + s e - l], 0 outside the image
 
-    (u, v) stride, (d, e) dilation, ((t, bottom), (l, right)) padding, (R, S) kernel.
+    (u, v) stride, (d, e) dilation, ((t, bottom), (l, right)) padding, (R, S) kernel: x (N, C, H, W) -> y (N, P, Q, R, S, C),
+    and likewise with one axis or three.
 
-    shapes: x(N, C, H, W) -> y(N, P, Q, R, S, C);  keeps: H, W
+    shapes: x -> y;  keeps: H, W
     """
-    down, across = axes("im2col", x.shape[2:], kernel, stride, padding, dilation)
-    images = np.transpose(pad(x, down, across), (0, 2, 3, 1))
-    taps = [images[:, down.at(r), across.at(s)] for r in range(kernel[0]) for s in range(kernel[1])]  # each (N, P, Q, C)
-    return np.reshape(np.stack(taps, 3), (*taps[0].shape[:3], *kernel, x.shape[1])), (x.shape[2:],)
+    if x.ndim != len(kernel) + 2:
+        raise ShapeError("im2col", f"x should have {len(kernel) + 2} axes", f"x {x.shape}, kernel {kernel}", "x is (N, C, H, W)")
+    windows = axes("im2col", x.shape[2:], kernel, stride, padding, dilation)
+    padded = (*x.shape[:2], *(axis.padded for axis in windows))
+    for shape in (padded, (*x.shape[:2], *(axis.windows for axis in windows), *kernel)):
+        check_memory("im2col", shape, x.dtype.itemsize)
+    images = _padded(np.moveaxis(raw(x), 1, -1), windows)
+    reach, spatial = tuple(axis.reach for axis in windows), tuple(range(1, len(kernel) + 1))
+    seen = sliding_window_view(images, reach, spatial)  # every window, tap by tap: the same memory again and again
+    steps = tuple(slice(None, None, step) for step in (1, *stride, 1, *dilation))
+    return np.moveaxis(seen[steps], len(kernel) + 1, -1).copy(), (x.shape[2:],)
 
 
 def _im2col_vjp(dy, kept, *, kernel, stride=ONE, padding=NONE, dilation=ONE):
@@ -46,22 +59,33 @@ def _im2col_vjp(dy, kept, *, kernel, stride=ONE, padding=NONE, dilation=ONE):
     return col2im(dy, size=kept[0], stride=stride, padding=padding, dilation=dilation)
 
 
+def _taps(windows: tuple[Axis, ...]) -> Iterator[tuple[Any, Any]]:
+    """For each tap its index in windows (N, *counts, *kernel, C) and in padded images (N, *sizes, C)."""
+    for tap in np.ndindex(*(axis.taps for axis in windows)):
+        place = (axis.at(k) for axis, k in zip(windows, tap, strict=True))
+        yield (slice(None),) * (len(tap) + 1) + tap, (slice(None), *place)
+
+
 def _col2im(y, *, size, stride=ONE, padding=NONE, dilation=ONE):
     """x[n, c, h, w] = sum of y[n, p, q, r, s, c] over all p u + r d - t = h, q v + s e - l = w
 
-    (u, v) stride, (d, e) dilation, ((t, bottom), (l, right)) padding, (H, W) size.
+    (u, v) stride, (d, e) dilation, ((t, bottom), (l, right)) padding, (H, W) size: y (N, P, Q, R, S, C) -> x (N, C, H, W),
+    and likewise with one axis or three.
 
-    shapes: y(N, P, Q, R, S, C) -> x(N, C, H, W);  keeps: R, S
+    shapes: y -> x;  keeps: R, S
     """
-    n, p, q, *kernel, channels = y.shape
-    down, across = axes("col2im", size, tuple(kernel), stride, padding, dilation)
-    if (p, q) != (down.windows, across.windows):
-        problem = f"y has {p} x {q} windows at axes 1 and 2, but an image of {size} has {down.windows} x {across.windows}"
-        raise ShapeError("col2im", problem, f"y {y.shape}", "size, stride, padding and dilation are those of im2col")
-    shape = (n, down.padded, across.padded, channels)
-    taps = [(r, s) for r in range(kernel[0]) for s in range(kernel[1])]
-    x = sum(put(y[:, :, :, r, s], index=(slice(None), down.at(r), across.at(s)), shape=shape) for r, s in taps)
-    return np.transpose(x[:, down.inside, across.inside], (0, 3, 1, 2)), (tuple(kernel),)
+    if y.ndim != 2 * len(size) + 2:
+        raise ShapeError(
+            "col2im", f"y should have {2 * len(size) + 2} axes", f"y {y.shape}, size {size}", "y is (N, P, Q, R, S, C)"
+        )
+    counts, kernel = y.shape[1 : len(size) + 1], y.shape[len(size) + 1 : -1]
+    windows = axes("col2im", size, kernel, stride, padding, dilation)
+    check_windows("col2im", y.shape, counts, windows)
+    shape = (len(y), *(axis.padded for axis in windows), y.shape[-1])
+    check_memory("col2im", shape, y.dtype.itemsize)
+    x = sum(put(y[tap], index=place, shape=shape) for tap, place in _taps(windows))
+    inside = (slice(None), *(axis.inside for axis in windows))
+    return np.moveaxis(x[inside], -1, 1), (kernel,)
 
 
 def _col2im_vjp(dx, kept, *, size, stride=ONE, padding=NONE, dilation=ONE):
@@ -124,20 +148,47 @@ def _conv2d(x, weight, bias, *, stride=ONE, padding=NONE, dilation=ONE, groups=1
 
 
 def _conv2d_vjp(dy, kept, *, needs, groups=1, **windows):
-    """dx = col2im(dY W),  dW = dY^T im2col(x),  db = sum_npq dy"""
+    """dx = conv_transpose2d(dy, W),  dW = dY^T im2col(x),  db = sum_npq dy"""
     x, weight, has_bias = kept
-    o, i, r, s = weight.shape
-    n, _, p, q = dy.shape
-    rows, dx, dw = _pixels(dy, groups), None, None
-    if needs[0]:
-        dcols = _ungroup(matmul(rows, _filters(weight, groups)), r * s)
-        dx = col2im(np.reshape(dcols, (n, p, q, r, s, x.shape[1])), size=x.shape[2:], **windows)
-    if needs[1]:
-        dw = matmul(transpose_last(rows), _columns(x, (r, s), groups, windows))  # (G, O / G, R S I)
-        dw = np.transpose(np.reshape(dw, (o, r, s, i)), (0, 3, 1, 2))
+    dx = conv_transpose2d(dy, weight, None, size=x.shape[2:], groups=groups, **windows) if needs[0] else None
+    dw = _filter_gradient(dy, x, weight.shape, groups, windows) if needs[1] else None
+    return dx, dw, np.sum(dy, axis=(0, 2, 3)) if has_bias and needs[2] else None
+
+
+def _filter_gradient(y: Any, x: Any, shape: Sizes, groups: int, windows: dict[str, Any]) -> Any:
+    """Y^T im2col(x): how often each filter's tap brought a pixel of x to a pixel of y, times both."""
+    o, i, r, s = shape
+    dw = matmul(transpose_last(_pixels(y, groups)), _columns(x, (r, s), groups, windows))  # (G, O / G, R S I)
+    return np.transpose(np.reshape(dw, (o, r, s, i)), (0, 3, 1, 2))
+
+
+def _conv_transpose2d(x, weight, bias, *, size, stride=ONE, padding=NONE, dilation=ONE, groups=1):
+    """y[n, g O + o, h, w] = b[g O + o] + sum of W[c, o, r, s] x[n, c, p, q] over p u + r d - t = h, q v + s e - l = w
+
+    and over the channels c of group g. As matrices, for each group:  y = col2im(X W) + b. It is the VJP of conv2d in x,
+    of which size is (H, W): (u, v) stride, (d, e) dilation, ((t, bottom), (l, right)) padding of y (Zeiler et al. 2010).
+
+    shapes: x(N, C, P, Q), weight(C, O, R, S), bias -> y(N, G O, H, W);  keeps: x, W
+    """
+    check_transposed("conv_transpose2d", x.shape, weight.shape, None if bias is None else bias.shape, groups)
+    (n, _, p, q), (_, o, r, s) = x.shape, weight.shape
+    windows = axes("conv_transpose2d", size, (r, s), stride, padding, dilation)
+    check_windows("conv_transpose2d", x.shape, (p, q), windows)
+    cols = _ungroup(matmul(_pixels(x, groups), _filters(weight, groups)), r * s)  # (N P Q, R S, G O)
+    cols = np.reshape(cols, (n, p, q, r, s, groups * o))
+    y = col2im(cols, size=size, stride=stride, padding=padding, dilation=dilation)
+    return y if bias is None else y + np.reshape(bias, (groups * o, 1, 1)), (x, weight, bias is not None)
+
+
+def _conv_transpose2d_vjp(dy, kept, *, needs, size, groups=1, **windows):
+    """dx = conv2d(dy, W),  dW = X^T im2col(dy),  db = sum_nhw dy"""
+    x, weight, has_bias = kept
+    dx = conv2d(dy, weight, None, groups=groups, **windows) if needs[0] else None
+    dw = _filter_gradient(x, dy, weight.shape, groups, windows) if needs[1] else None
     return dx, dw, np.sum(dy, axis=(0, 2, 3)) if has_bias and needs[2] else None
 
 
 im2col = op("im2col", _im2col, _im2col_vjp)
 col2im = op("col2im", _col2im, _col2im_vjp)
 conv2d = op("conv2d", _conv2d, _conv2d_vjp, kernel=kernels.conv2d)
+conv_transpose2d = op("conv_transpose2d", _conv_transpose2d, _conv_transpose2d_vjp, kernel=kernels.conv_transpose2d)

@@ -1,4 +1,4 @@
-"""Arithmetic, powers, comparisons and selections, element by element with NumPy's broadcasting."""
+"""Arithmetic, powers and choice, element by element with NumPy's broadcasting."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..op import op
-from ..tape import METHODS, NUMPY, Tensor
+from ..tape import NUMPY, Tensor
 
 # --------------------------------------------------------------------------------------------------- broadcasting
 
@@ -15,6 +15,11 @@ from ..tape import METHODS, NUMPY, Tensor
 def shape_of(x: Any) -> tuple[int, ...]:
     """The shape of an array, a Tensor or a number."""
     return getattr(x, "shape", ())
+
+
+def raw(x: Any) -> Any:
+    """The array inside a Tensor, anything else as it is: for comparisons, which have no gradient."""
+    return x.data if isinstance(x, Tensor) else x
 
 
 def unbroadcast(dy: Any, shape: tuple[int, ...]) -> Any:
@@ -82,9 +87,8 @@ def _divide(a, b):
 def _divide_vjp(dy, kept, *, needs):
     """da = dy / b,  db = -dy a / b^2"""
     a, b = kept
-    return unbroadcast(dy / b, shape_of(a)) if needs[0] else None, unbroadcast(-dy * a / (b * b), shape_of(b)) if needs[
-        1
-    ] else None
+    da = unbroadcast(dy / b, shape_of(a)) if needs[0] else None
+    return da, unbroadcast(-dy * a / (b * b), shape_of(b)) if needs[1] else None
 
 
 def _power(a, b):
@@ -100,12 +104,10 @@ def _power_vjp(dy, kept, *, needs):
     a, b = kept
     base = np.where((raw(a) == 0) & (raw(b) == 0), 1.0, a)
     da = unbroadcast(dy * b * np.power(base, b - 1.0), shape_of(a)) if needs[0] else None
-    db = (
-        unbroadcast(dy * np.power(a, b) * np.log(np.where(raw(a) == 0, 1.0, a).astype(dy.dtype)), shape_of(b))
-        if needs[1]
-        else None
-    )
-    return da, db
+    if not needs[1]:
+        return da, None
+    logarithm = np.log(np.where(raw(a) == 0, 1.0, a).astype(dy.dtype))
+    return da, unbroadcast(dy * np.power(a, b) * logarithm, shape_of(b))
 
 
 def _negative(x):
@@ -151,62 +153,6 @@ def _where_vjp(dy, kept):
     return None, unbroadcast(np.where(condition, dy, 0.0), a), unbroadcast(np.where(condition, 0.0, dy), b)
 
 
-def _maximum(a, b):
-    """y = max(a, b), NaN if either is
-
-    shapes: a, b broadcast -> y;  keeps: a, b
-    """
-    return np.maximum(a, b), (a, b)
-
-
-def _maximum_vjp(dy, kept):
-    """da = dy [a > b] + dy / 2 [a = b],  db = dy - da"""
-    a, b = kept
-    share = _share(a, b, dy)
-    return unbroadcast(dy * share, shape_of(a)), unbroadcast(dy * (1.0 - share), shape_of(b))
-
-
-def _minimum(a, b):
-    """y = min(a, b), NaN if either is
-
-    shapes: a, b broadcast -> y;  keeps: a, b
-    """
-    return np.minimum(a, b), (a, b)
-
-
-def _minimum_vjp(dy, kept):
-    """da = dy [a < b] + dy / 2 [a = b],  db = dy - da"""
-    a, b = kept
-    share = _share(b, a, dy)
-    return unbroadcast(dy * share, shape_of(a)), unbroadcast(dy * (1.0 - share), shape_of(b))
-
-
-def _share(a: Any, b: Any, like: Any) -> np.ndarray:
-    """1 where a > b, 1/2 at a tie, 0 elsewhere: a constant, also for gradients of gradients."""
-    a, b = raw(a), raw(b)
-    return ((a > b) + 0.5 * (a == b)).astype(like.dtype)
-
-
-def raw(x: Any) -> Any:
-    """The array inside a Tensor, anything else as it is: for comparisons, which have no gradient."""
-    return x.data if isinstance(x, Tensor) else x
-
-
-def _clamp(x, *, min=None, max=None):
-    """y = x, held between min and max
-
-    shapes: x -> y;  keeps: x
-    """
-    return np.clip(x, min, max), (x,)
-
-
-def _clamp_vjp(dy, kept, *, min=None, max=None):
-    """dx = dy [min <= x <= max]"""
-    x = raw(kept[0])
-    inside = (x >= (-np.inf if min is None else min)) & (x <= (np.inf if max is None else max))
-    return np.where(inside, dy, 0.0)
-
-
 def _cast(x, *, dtype):
     """y = x in another element type
 
@@ -220,42 +166,16 @@ def _cast_vjp(dy, kept, *, dtype):
     return dy.astype(kept[0])
 
 
-add = op("add", _add, _add_vjp, numpy=np.add, method="add")
-subtract = op("subtract", _subtract, _subtract_vjp, numpy=np.subtract, method="sub")
+add = op("add", _add, _add_vjp, numpy=np.add)
+subtract = op("subtract", _subtract, _subtract_vjp, numpy=np.subtract)
 multiply = op("multiply", _multiply, _multiply_vjp, numpy=np.multiply, method="mul")
-divide = op("divide", _divide, _divide_vjp, numpy=np.true_divide, method="div")
+divide = op("divide", _divide, _divide_vjp, numpy=np.true_divide)
 power = op("power", _power, _power_vjp, numpy=np.power, method="pow")
 negative = op("negative", _negative, _negative_vjp, numpy=np.negative, method="neg")
 absolute = op("absolute", _absolute, _absolute_vjp, numpy=np.absolute, method="abs")
 where = op("where", _where, _where_vjp, numpy=np.where)
-maximum = op("maximum", _maximum, _maximum_vjp, numpy=np.maximum, method="maximum")
-minimum = op("minimum", _minimum, _minimum_vjp, numpy=np.minimum, method="minimum")
-clamp = op("clamp", _clamp, _clamp_vjp)
 cast = op("cast", _cast, _cast_vjp)
 
-NUMPY[np.clip] = lambda x, a_min=None, a_max=None: clamp(x, min=a_min, max=a_max)
-METHODS["clamp"] = lambda self, min=None, max=None: clamp(self, min=min, max=max)
-METHODS["square"] = lambda self: self * self
-METHODS["where"] = lambda self, condition, other: where(condition, self, other)
-NUMPY[np.square] = METHODS["square"]
+NUMPY[np.square] = lambda x: x * x
+NUMPY[np.reciprocal] = lambda x: 1.0 / x
 NUMPY[np.positive] = lambda x: x
-
-
-# --------------------------------------------------------------------------------- comparisons: no gradient flows
-
-
-def _without_gradient(function: Any) -> Any:
-    def compare(*args: Any) -> Tensor:
-        return Tensor(np.asarray(function(*map(raw, args))))
-
-    return compare
-
-
-for _name, _function in {
-    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
-    "logical_and": np.logical_and, "logical_or": np.logical_or, "logical_not": np.logical_not, "sign": np.sign,
-    "isnan": np.isnan, "isfinite": np.isfinite, "isinf": np.isinf, "floor": np.floor, "ceil": np.ceil, "round": np.rint,
-    "bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bitwise_not": np.invert, "remainder": np.remainder,
-    "floor_divide": np.floor_divide,
-}.items():  # fmt: skip
-    NUMPY[_function] = METHODS[_name] = _without_gradient(_function)

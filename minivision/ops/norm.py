@@ -1,10 +1,13 @@
-"""Normalisation layers."""
+"""Layer, RMS and local response normalisation."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from .. import kernels
+from ..errors import ShapeError
 from ..op import op
 
 
@@ -31,4 +34,58 @@ def _layer_norm_vjp(dy, kept, *, eps=1e-5):
     return dx, None if weight is None else np.sum(dy * h, axis=rows), np.sum(dy, axis=rows) if has_bias else None
 
 
+def _rms_norm(x, weight, *, eps=1e-5):
+    """y = h w,  h = x r,  r = 1 / sqrt(mean x^2 + eps)   (Zhang & Sennrich 2019, eq. 4)
+
+    shapes: x(*, N), weight(N) -> y(*, N);  keeps: x, w, r
+    """
+    r = 1.0 / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + eps)
+    h = x * r
+    return h if weight is None else h * weight, (x, weight, r)
+
+
+def _rms_norm_vjp(dy, kept, *, eps=1e-5):
+    """dx = r (g - h mean(g h)),  g = dy w;   dw = sum_rows dy h"""
+    x, weight, r = kept
+    h = x * r
+    g = dy if weight is None else dy * weight
+    dx = r * (g - h * np.mean(g * h, axis=-1, keepdims=True))
+    return dx, None if weight is None else np.sum(dy * h, axis=tuple(range(dy.ndim - 1)))
+
+
+def _neighbours(x: Any, before: int, after: int) -> Any:
+    """y_c = x_(c - before) + .. + x_(c + after) over the channels, axis 1; 0 outside."""
+    before, after = (min(n, x.shape[1]) for n in (before, after))
+    blank = [np.zeros((x.shape[0], n, *x.shape[2:]), x.dtype) for n in (before, after)]
+    padded = np.concatenate([blank[0], x, blank[1]], axis=1)
+    y = padded[:, : x.shape[1]]
+    for first in range(1, before + after + 1):
+        y = y + padded[:, first : first + x.shape[1]]
+    return y
+
+
+def _local_response_norm(x, *, size, alpha=1e-4, beta=0.75, k=1.0):
+    """y_c = x_c s_c^-beta,  s_c = k + alpha / size sum of x_j^2 over the `size` channels around c
+
+    Krizhevsky et al. 2012, section 3.3, where alpha stands for this alpha / size. An even size has one channel more
+    before c than after it.
+
+    shapes: x -> y, where x is (N, C, ...);  keeps: x, s
+    """
+    if x.ndim < 2:
+        raise ShapeError("local_response_norm", f"x should have at least 2 axes (N, C, ...), got {x.ndim}", f"x {x.shape}")
+    s = k + alpha / size * _neighbours(x * x, size // 2, (size - 1) // 2)
+    return x * np.power(s, -beta), (x, s)
+
+
+def _local_response_norm_vjp(dy, kept, *, size, alpha=1e-4, beta=0.75, k=1.0):
+    """dx_c = dy_c s_c^-beta - 2 alpha beta / size x_c sum of dy_j x_j s_j^(-beta-1) over the j that c is around"""
+    x, s = kept
+    power = np.power(s, -beta)
+    around = _neighbours(dy * x * power / s, (size - 1) // 2, size // 2)
+    return dy * power - 2.0 * alpha * beta / size * x * around
+
+
 layer_norm = op("layer_norm", _layer_norm, _layer_norm_vjp, kernel=kernels.layer_norm)
+rms_norm = op("rms_norm", _rms_norm, _rms_norm_vjp, kernel=kernels.rms_norm)
+local_response_norm = op("local_response_norm", _local_response_norm, _local_response_norm_vjp)

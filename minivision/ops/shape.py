@@ -1,4 +1,4 @@
-"""The same elements in another arrangement: reshaping, permuting, joining, indexing."""
+"""The same elements in another arrangement: reshaping, permuting, repeating, joining, rolling."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from .. import kernels
 from ..op import op
-from ..tape import METHODS, NUMPY, Tensor
-from .elementwise import raw, unbroadcast
+from ..tape import NUMPY, Tensor
+from .elementwise import unbroadcast
 
 
 def _reshape(x, *, shape):
@@ -66,81 +67,24 @@ def _concatenate_vjp(dy, kept, *, axis=0):
     )
 
 
-def _getitem(x, *, index):
-    """y = x[index]
+def _roll(x, *, shift, axis):
+    """y[i] = x[(i - shift) mod n] along each of the axes
 
-    shapes: x -> y;  keeps: shape
+    shapes: x -> y;  keeps: nothing
     """
-    return x[index], (x.shape,)
+    return np.roll(x, shift, axis), ()
 
 
-def _getitem_vjp(dy, kept, *, index):
-    """dx[index] += dy, 0 elsewhere"""
-    return put(dy, index=index, shape=kept[0])
+def _roll_vjp(dy, kept, *, shift, axis):
+    """dx = dy rolled back"""
+    return np.roll(dy, tuple(-s for s in shift), axis)
 
 
-def _put(y, *, index, shape):
-    """x = zeros(shape); x[index] += y   (repeated indices add up)
-
-    shapes: y -> x;  keeps: nothing
-    """
-    x = np.zeros(shape, y.dtype)
-    if is_basic(index):
-        x[index] = raw(y)
-    else:
-        np.add.at(x, index, raw(y))
-    return x, ()
-
-
-def _put_vjp(dx, kept, *, index, shape):
-    """dy = dx[index]"""
-    return dx[index]
-
-
-def _gather(x, index, *, axis):
-    """y_i = x[.., index_i, ..] along an axis
-
-    shapes: x, index -> y;  keeps: index, size
-    """
-    return np.take_along_axis(x, index, axis), (index, x.shape[axis])
-
-
-def _gather_vjp(dy, kept, *, axis):
-    """dx[.., index_i, ..] += dy_i"""
-    index, size = kept
-    return scatter_add(dy, index, axis=axis, size=size), None
-
-
-def _scatter_add(y, index, *, axis, size):
-    """x[.., index_i, ..] += y_i along an axis of the given size, from zero
-
-    shapes: y, index -> x;  keeps: index
-    """
-    shape = (*y.shape[: axis % y.ndim], size, *y.shape[axis % y.ndim + 1 :])
-    places = [np.arange(n).reshape(-1, *(1,) * (y.ndim - 1 - i)) for i, n in enumerate(y.shape)]
-    places[axis] = raw(index)
-    return put(y, index=tuple(places), shape=shape), (index,)
-
-
-def _scatter_add_vjp(dx, kept, *, axis, size):
-    """dy_i = dx[.., index_i, ..]"""
-    return gather(dx, kept[0], axis=axis), None
-
-
-def is_basic(index: Any) -> bool:
-    """Whether an index is made of numbers, slices, None and ... alone: each element is then taken at most once."""
-    parts = index if isinstance(index, tuple) else (index,)
-    return all(p is None or p is Ellipsis or isinstance(p, (int, np.integer, slice)) for p in parts)
-
-
-reshape = op("reshape", _reshape, _reshape_vjp, view=True)
+reshape = op("reshape", _reshape, _reshape_vjp, view=True, kernel=kernels.reshape)
 permute = op("permute", _permute, _permute_vjp, view=True)
 broadcast_to = op("broadcast_to", _broadcast_to, _broadcast_to_vjp, view=True)
 concatenate = op("concatenate", _concatenate, _concatenate_vjp)
-getitem = op("getitem", _getitem, _getitem_vjp, view=True)
-put = op("put", _put, _put_vjp)
-gather = op("gather", _gather, _gather_vjp)
-scatter_add = op("scatter_add", _scatter_add, _scatter_add_vjp)
+roll = op("roll", _roll, _roll_vjp)
 
 # ------------------------------------------------------------------------------------------- NumPy's names for them
 
@@ -152,10 +96,12 @@ def swapaxes(x: Any, first: int, second: int) -> Any:
     return permute(x, axes=tuple(axes))
 
 
-def _moveaxis(x: Any, source: int, destination: int) -> Any:
-    axes = [a for a in range(x.ndim) if a != source % x.ndim]
-    axes.insert(destination % x.ndim, source % x.ndim)
-    return permute(x, axes=tuple(axes))
+def moveaxis(x: Any, source: Any, destination: Any) -> Any:
+    """One axis, or several, moved to other places; the others keep their order."""
+    pairs = [(source, destination)] if isinstance(source, int) else list(zip(source, destination, strict=True))
+    moved = {to % x.ndim: a % x.ndim for a, to in pairs}
+    rest = iter(a for a in range(x.ndim) if a not in moved.values())
+    return permute(x, axes=tuple(moved[i] if i in moved else next(rest) for i in range(x.ndim)))
 
 
 def expand_dims(x: Any, axis: int) -> Any:
@@ -165,40 +111,29 @@ def expand_dims(x: Any, axis: int) -> Any:
     return reshape(x, shape=tuple(shape))
 
 
-def squeeze(x: Any, axis: int | None = None) -> Any:
-    """Without an axis of size 1, or without all of them."""
-    shape = tuple(n for i, n in enumerate(x.shape) if n != 1 or (axis is not None and i != axis % x.ndim))
-    return reshape(x, shape=shape)
+def squeeze(x: Any, axis: Any = None) -> Any:
+    """Without an axis of size 1, without those of several, or without all of them."""
+    axes = range(x.ndim) if axis is None else [a % max(x.ndim, 1) for a in ((axis,) if isinstance(axis, int) else axis)]
+    return reshape(x, shape=tuple(n for i, n in enumerate(x.shape) if n != 1 or i not in axes))
 
 
 def _stack(arrays: Any, axis: int = 0) -> Any:
     return concatenate(*[np.expand_dims(a, axis) for a in arrays], axis=axis)
 
 
+def _each(value: Any) -> tuple[int, ...]:
+    return (value,) if isinstance(value, int) else tuple(value)
+
+
 NUMPY[np.reshape] = lambda x, shape: reshape(x, shape=shape)
 NUMPY[np.transpose] = lambda x, axes=None: permute(x, axes=tuple(reversed(range(x.ndim))) if axes is None else tuple(axes))
 NUMPY[np.broadcast_to] = lambda x, shape: broadcast_to(x, shape=tuple(shape))
 NUMPY[np.concatenate] = lambda arrays, axis=0: concatenate(*arrays, axis=axis)
-NUMPY[np.take_along_axis] = lambda x, indices, axis: gather(x, raw(indices), axis=axis)
+NUMPY[np.roll] = lambda x, shift, axis: roll(x, shift=_each(shift), axis=_each(axis))
 NUMPY[np.swapaxes] = swapaxes
-NUMPY[np.moveaxis] = _moveaxis
+NUMPY[np.moveaxis] = moveaxis
 NUMPY[np.expand_dims] = expand_dims
 NUMPY[np.squeeze] = squeeze
 NUMPY[np.stack] = _stack
 NUMPY[np.zeros_like] = lambda x: Tensor(np.zeros_like(x.data))
 NUMPY[np.ones_like] = lambda x: Tensor(np.ones_like(x.data))
-
-
-def plain_index(index: Any) -> Any:
-    """An index with the arrays taken out of its Tensors, and -0-d integer arrays as numbers."""
-    if isinstance(index, tuple):
-        return tuple(plain_index(part) for part in index)
-    index = np.asarray(index) if isinstance(index, list) else raw(index)
-    return int(index) if isinstance(index, np.ndarray) and index.ndim == 0 and index.dtype.kind in "iu" else index
-
-
-def _getitem_method(self: Tensor, index: Any) -> Tensor:
-    return getitem(self, index=plain_index(index))
-
-
-METHODS["__getitem__"] = _getitem_method

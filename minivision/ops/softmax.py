@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import kernels
 from ..op import op
 from ..tape import METHODS
 
@@ -39,7 +40,7 @@ def _log_softmax_vjp(dy, kept, *, axis=-1):
     return dy - np.exp(kept[0]) * np.sum(dy, axis=axis, keepdims=True)
 
 
-softmax = op("softmax", _softmax, _softmax_vjp)
-log_softmax = op("log_softmax", _log_softmax, _log_softmax_vjp)
+softmax = op("softmax", _softmax, _softmax_vjp, kernel=kernels.softmax)
+log_softmax = op("log_softmax", _log_softmax, _log_softmax_vjp, kernel=kernels.log_softmax)
 METHODS["softmax"] = lambda self, dim=-1: softmax(self, axis=dim)
 METHODS["log_softmax"] = lambda self, dim=-1: log_softmax(self, axis=dim)

@@ -9,7 +9,7 @@ import numpy as np
 from ...errors import GraphError
 from ...tape import METHODS, Tensor
 from .. import elementwise
-from ._register import method
+from ._register import method, unpack
 
 
 @method
@@ -54,11 +54,12 @@ def contiguous(self: Tensor) -> Tensor:
 
 @method
 def to(self: Tensor, dtype: Any) -> Tensor:
-    """The values in another element type."""
-    return self if np.dtype(dtype) == self.dtype else elementwise.cast(self, dtype=np.dtype(dtype))
+    """The values in another element type, or in that of another tensor."""
+    wanted = dtype.dtype if isinstance(dtype, (Tensor, np.ndarray)) else np.dtype(dtype)
+    return self if wanted == self.dtype else elementwise.cast(self, dtype=wanted)
 
 
-METHODS["astype"] = METHODS["type"] = to
+METHODS["astype"] = METHODS["type"] = METHODS["type_as"] = to
 for _name, _dtype in {"float": np.float32, "double": np.float64, "long": np.int64, "int": np.int32, "bool": np.bool_}.items():
     METHODS[_name] = lambda self, _dtype=_dtype: to(self, _dtype)
 
@@ -79,5 +80,23 @@ def size(self: Tensor, dim: int | None = None) -> Any:
     return self.shape if dim is None else self.shape[dim]
 
 
-METHODS["dim"] = lambda self: self.ndim
-METHODS["numel"] = lambda self: self.data.size
+METHODS["dim"] = METHODS["ndimension"] = lambda self: self.ndim
+METHODS["numel"] = METHODS["nelement"] = lambda self: self.data.size
+METHODS["is_floating_point"] = lambda self: self.dtype.kind == "f"
+METHODS["is_contiguous"] = lambda self: self.data.flags.c_contiguous
+
+
+@method
+def new_full(self: Tensor, size: Any, fill_value: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of another shape, all of one value, in this one's element type."""
+    return Tensor(np.full(tuple(size), fill_value, dtype or self.dtype), requires_grad)
+
+
+@method
+def new_tensor(self: Tensor, data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor with a copy of the data, in this one's element type."""
+    return Tensor(np.array(elementwise.raw(data), dtype or self.dtype, order="C"), requires_grad)
+
+
+METHODS["new_zeros"] = lambda self, *size, **kwargs: new_full(self, unpack(size), 0, **kwargs)
+METHODS["new_ones"] = lambda self, *size, **kwargs: new_full(self, unpack(size), 1, **kwargs)

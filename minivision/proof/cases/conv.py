@@ -1,4 +1,4 @@
-"""Convolution and pooling: strides, uneven padding, dilation, groups, depthwise, pixels that no window reads."""
+"""Convolution: strides, uneven padding, dilation, groups, depthwise, pixels that no window reads."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ...kernels.window import Axis, axes
+from ...kernels.window import axes
 from ...ops.conv import NONE, ONE, _conv2d_vjp, col2im, im2col
-from ...ops.pool import _avg_pool2d_vjp, _max_pool2d_vjp, bins
-from ..case import Case, Mutant, distinct, normal, with_constants
+from ..case import Case, Mutant, normal, with_constants
 
 # label -> (N, C, H, W), attributes
 WINDOWS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -24,13 +23,18 @@ WINDOWS: dict[str, tuple[Any, dict[str, Any]]] = {
     "pixels between the windows": ((1, 1, 5, 4), {"kernel": (1, 2), "stride": (3, 2)}),
     "the whole image": ((1, 2, 2, 3), {"kernel": (2, 3)}),
     "no images": ((0, 2, 3, 3), {"kernel": (2, 2)}),
+    "one axis": ((2, 2, 5), {"kernel": (3,), "stride": (2,), "padding": ((1, 2),), "dilation": (2,)}),
+    "three axes": (
+        (1, 2, 3, 2, 3),
+        {"kernel": (2, 1, 2), "stride": (2, 1, 1), "padding": ((1, 0), (0, 0), (0, 1)), "dilation": (1, 1, 2)},
+    ),
 }
 
 
 def _windows_shape(shape, kernel, stride=ONE, padding=NONE, dilation=ONE):
     """The shape that im2col makes of an image's."""
-    down, across = axes("im2col", shape[2:], kernel, stride, padding, dilation)
-    return (shape[0], down.windows, across.windows, *kernel, shape[1])
+    counts = (axis.windows for axis in axes("im2col", shape[2:], kernel, stride, padding, dilation))
+    return (shape[0], *counts, *kernel, shape[1])
 
 
 def _col2im_case(label, shape, attrs):
@@ -64,24 +68,6 @@ CONVOLUTIONS: dict[str, tuple[Any, dict[str, Any]]] = {
     "no images": (((0, 2, 3, 3), (2, 2, 2, 2), (2,)), {}),
 }
 
-# label -> (N, C, H, W), attributes
-POOLS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "2x2": ((1, 2, 4, 4), {"kernel": (2, 2), "stride": (2, 2)}),
-    "overlapping": ((1, 1, 4, 5), {"kernel": (2, 3), "stride": (1, 1)}),
-    "padding": ((2, 1, 3, 4), {"kernel": (3, 2), "stride": (2, 1), "padding": (1, 1)}),
-    "ceil_mode": ((1, 1, 5, 4), {"kernel": (2, 3), "stride": (2, 2), "padding": (0, 1), "ceil_mode": True}),
-    "ceil_mode, last window left out": ((1, 1, 3, 4), {"kernel": (2, 2), "stride": (3, 3), "padding": (1, 1), "ceil_mode": True}),
-    "pixels between the windows": ((1, 2, 5, 3), {"kernel": (1, 2), "stride": (3, 2)}),
-    "no images": ((0, 2, 3, 3), {"kernel": (2, 2), "stride": (2, 2)}),
-}
-ADAPTIVE: dict[str, tuple[Any, Any]] = {
-    "one bin": ((2, 2, 3, 4), (1, 1)),
-    "bins of equal size": ((1, 2, 4, 6), (2, 3)),
-    "bins that overlap": ((1, 2, 5, 4), (3, 3)),
-    "as many bins as pixels": ((1, 1, 3, 4), (3, 4)),
-    "more bins than pixels": ((1, 2, 2, 3), (5, 4)),
-    "no images": ((0, 2, 3, 3), (2, 2)),
-}
 CASES = {
     "im2col": [Case(label, normal(shape), attrs) for label, (shape, attrs) in WINDOWS.items()],
     "col2im": [_col2im_case(label, shape, attrs) for label, (shape, attrs) in WINDOWS.items()],
@@ -90,39 +76,32 @@ CASES = {
         Case("no bias", with_constants(normal((1, 2, 3, 3), (2, 2, 2, 2)), None)),
         Case("depthwise, no bias", with_constants(normal((1, 2, 3, 3), (2, 1, 2, 2)), None), {"groups": 2}),
     ],
-    "max_pool2d": [
-        *(Case(label, distinct(shape), attrs, complex_step=False) for label, (shape, attrs) in POOLS.items()),
-        Case("dilation", distinct((1, 1, 5, 6)), {"kernel": (2, 2), "stride": (1, 2), "dilation": (3, 2)}, complex_step=False),
-    ],
-    "avg_pool2d": [
-        *(Case(label, normal(shape), attrs) for label, (shape, attrs) in POOLS.items()),
-        Case("padding not counted", normal((1, 1, 4, 5)), {**POOLS["padding"][1], "count_include_pad": False}),
-        Case("ceil_mode, padding not counted", normal((1, 1, 5, 4)), {**POOLS["ceil_mode"][1], "count_include_pad": False}),
-        Case("divisor", normal((1, 1, 4, 4)), {"kernel": (2, 3), "stride": (1, 1), "padding": (1, 1), "divisor": 5}),
-    ],
-    "adaptive_avg_pool2d": [Case(label, normal(shape), {"size": size}) for label, (shape, size) in ADAPTIVE.items()],
 }
 
 
-def _places(axis: Axis, tap: int, dilation: int) -> slice:
-    """Axis.at with another dilation."""
-    return slice(tap * dilation, tap * dilation + axis.stride * (axis.windows - 1) + 1, axis.stride)
+def _brought_back(add):
+    """The VJP of im2col, where `add(x, axes, tap, dy)` brings one tap of all windows to padded images (N, *sizes, C)."""
+
+    def vjp(dy, kept, *, kernel, stride=ONE, padding=NONE, dilation=ONE):
+        windows = axes("im2col", kept[0], kernel, stride, padding, dilation)
+        x = np.zeros((len(dy), *(axis.padded for axis in windows), dy.shape[-1]))
+        for tap in np.ndindex(*kernel):
+            add(x, windows, tap, dy[(slice(None),) * (len(tap) + 1) + tap])
+        inside = (slice(None), *(axis.inside for axis in windows))
+        return np.moveaxis(x[inside], -1, 1)
+
+    return vjp
 
 
-def _undilated(dy, kept, *, kernel, stride=ONE, padding=NONE, dilation=ONE):
-    down, across = axes("im2col", kept[0], kernel, stride, padding, dilation)
-    x = np.zeros((len(dy), down.padded, across.padded, dy.shape[-1]))
-    for r, s in np.ndindex(kernel):
-        x[:, _places(down, r, 1), _places(across, s, 1)] += dy[:, :, :, r, s]
-    return x[:, down.inside, across.inside].transpose(0, 3, 1, 2)
+def _undilated(x, windows, tap, dy):
+    near = (axis._replace(dilation=1, after=axis.after + axis.taps - axis.reach) for axis in windows)  # as many windows
+    place = (slice(None), *(axis.at(k) for axis, k in zip(near, tap, strict=True)))
+    x[place] += dy
 
 
-def _overwritten(dy, kept, *, kernel, stride=ONE, padding=NONE, dilation=ONE):
-    down, across = axes("im2col", kept[0], kernel, stride, padding, dilation)
-    x = np.zeros((len(dy), down.padded, across.padded, dy.shape[-1]))
-    for r, s in np.ndindex(kernel):
-        x[:, down.at(r), across.at(s)] = dy[:, :, :, r, s]
-    return x[:, down.inside, across.inside].transpose(0, 3, 1, 2)
+def _overwritten(x, windows, tap, dy):
+    place = (slice(None), *(axis.at(k) for axis, k in zip(windows, tap, strict=True)))
+    x[place] = dy
 
 
 def _padding_turned(dy, kept, *, kernel, padding=NONE, **windows):
@@ -130,12 +109,13 @@ def _padding_turned(dy, kept, *, kernel, padding=NONE, **windows):
 
 
 def _taps_turned(dx, kept, *, size, **windows):
-    return im2col(dx, kernel=kept[0], **windows)[:, :, :, ::-1, ::-1]
+    dy = im2col(dx, kernel=kept[0], **windows)
+    return np.flip(dy, tuple(range(len(size) + 1, dy.ndim - 1)))
 
 
 def _rows_for_columns(dx, kept, *, size, **windows):
     dy = im2col(dx, kernel=kept[0], **windows)
-    return dy.swapaxes(3, 4) if dy.shape[3] == dy.shape[4] else dy
+    return dy.swapaxes(3, 4) if len(size) == 2 and dy.shape[3] == dy.shape[4] else dy
 
 
 def _conv(change):
@@ -167,48 +147,10 @@ def _mean_bias(right, dy, kept, groups):
     return dx, dw, None if db is None else db / max(1, dy[:, 0].size)
 
 
-def _maximum_first_tap(dy, kept, **windows):
-    return _max_pool2d_vjp(dy, (np.zeros_like(kept[0]), kept[1]), **windows)
-
-
-def _maximum_by_columns(dy, kept, *, kernel, **windows):
-    taken = np.ravel_multi_index(np.unravel_index(kept[0], kernel)[::-1], kernel[::-1])
-    return _max_pool2d_vjp(dy, (taken, kept[1]), kernel=kernel, **windows)
-
-
-def _padding_counted(dy, kept, *, count_include_pad=True, **windows):
-    return _avg_pool2d_vjp(dy, kept, **windows)
-
-
-def _divisor_of_one(dy, kept, *, divisor=None, **windows):
-    return _avg_pool2d_vjp(dy, kept, **windows, divisor=1)
-
-
-def _bins(add):
-    """The VJP of adaptive pooling, where `add(dx, index, share)` brings one bin's share to its pixels."""
-
-    def vjp(dy, kept, *, size):
-        dx = np.zeros((*dy.shape[:2], *kept[0]))
-        for p, rows in enumerate(bins(kept[0][0], size[0])):
-            for q, columns in enumerate(bins(kept[0][1], size[1])):
-                add(dx[:, :, rows, columns], dy[:, :, p : p + 1, q : q + 1])
-        return dx
-
-    return vjp
-
-
-def _last_bin_only(dx, dy):
-    dx[...] = dy / np.prod(dx.shape[2:])
-
-
-def _undivided(dx, dy):
-    dx += dy
-
-
 MUTANTS = {
     "im2col": [
-        Mutant("col2im forgets the dilation", _undilated),
-        Mutant("windows that overlap overwrite each other", _overwritten),
+        Mutant("col2im forgets the dilation", _brought_back(_undilated)),
+        Mutant("windows that overlap overwrite each other", _brought_back(_overwritten)),
         Mutant("the padding in front and behind exchanged", _padding_turned),
     ],
     "col2im": [
@@ -220,14 +162,5 @@ MUTANTS = {
         Mutant("the filters of another group", _conv(_groups_turned)),
         Mutant("the weight's gradient from one image", _conv(_first_image)),
         Mutant("mean instead of sum for the bias", _conv(_mean_bias)),
-    ],
-    "max_pool2d": [
-        Mutant("the gradient goes to the first tap", _maximum_first_tap),
-        Mutant("taps counted by columns", _maximum_by_columns),
-    ],
-    "avg_pool2d": [Mutant("padding is counted always", _padding_counted), Mutant("sums where means belong", _divisor_of_one)],
-    "adaptive_avg_pool2d": [
-        Mutant("bins that overlap overwrite each other", _bins(_last_bin_only)),
-        Mutant("sums where means belong", _bins(_undivided)),
     ],
 }

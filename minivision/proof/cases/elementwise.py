@@ -1,4 +1,4 @@
-"""Arithmetic, powers, exponentials, selections: broadcasting, numbers as arguments, 0-d arrays, ties."""
+"""Arithmetic, powers, selections, rounding: broadcasting, numbers as arguments, 0-d arrays, ties."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ BROADCASTS = {
 }
 
 
-def _binary(draw, complex_step=True):
+def binary(draw, complex_step=True):
+    """Two arguments that broadcast in all kinds of ways."""
     return [Case(label, draw(*shapes), complex_step=complex_step) for label, shapes in BROADCASTS.items()]
 
 
@@ -46,27 +47,43 @@ def _ties(rng):
 
 def _extremes():
     tie = Case("a tie", _ties, complex_step=False, smooth=False)
-    return [*_binary(distinct), tie, Case("array and number", with_constants(distinct((2, 3)), 0.0))]
+    return [*binary(distinct), tie, Case("array and number", with_constants(distinct((2, 3)), 0.0))]
 
 
 def _choice(rng):
     return np.array([[True, False, True], [False, False, True]]), *normal((2, 3), (2, 3))(rng)
 
 
+def _quotients(*shapes):
+    """Pairs of either sign whose quotients are no nearer to a whole number than 3/16: no step in sight."""
+
+    def draw(rng):
+        a = rng.integers(-6, 6, shapes[0]) + 0.375
+        return np.asarray(a), np.asarray(rng.choice([-2.0, -1.0, -0.5, 0.5, 1.0, 2.0], shapes[1]))
+
+    return draw
+
+
+def _divisions():
+    number = Case("array and number", lambda rng: (_quotients((2, 3), ())(rng)[0], -2.0), complex_step=False)
+    return [*binary(_quotients, complex_step=False), number]
+
+
 # --------------------------------------------------------------------------------------------------- one argument
 
 
-def _unary(draw, complex_step=True):
+def unary(draw, complex_step=True):
+    """One argument in all kinds of shapes."""
     shapes = {"vector": (5,), "matrix": (2, 3), "0-d": (), "size-1 axes": (1, 3, 1), "size 0": (2, 0)}
     return [Case(label, draw(shape), complex_step=complex_step) for label, shape in shapes.items()]
 
 
 CASES = {
-    "add": _binary(normal) + _with_numbers(normal, 2.5),
-    "subtract": _binary(normal) + _with_numbers(normal, 2.5),
-    "multiply": _binary(normal) + _with_numbers(normal, 2.5),
-    "divide": _binary(positive) + _with_numbers(positive, 2.5),
-    "power": _binary(positive) + _powers(),
+    "add": binary(normal) + _with_numbers(normal, 2.5),
+    "subtract": binary(normal) + _with_numbers(normal, 2.5),
+    "multiply": binary(normal) + _with_numbers(normal, 2.5),
+    "divide": binary(positive) + _with_numbers(positive, 2.5),
+    "power": binary(positive) + _powers(),
     "maximum": _extremes(),
     "minimum": _extremes(),
     "where": [
@@ -76,18 +93,19 @@ CASES = {
         Case("a number", lambda rng: (np.array([True, False, True]), *normal((3,))(rng), -1.5)),
         Case("0-d", lambda rng: (np.array(True), *normal((), ())(rng))),
     ],
-    "negative": _unary(normal),
+    "negative": unary(normal),
     "absolute": [
-        *_unary(distinct, complex_step=False),
+        *unary(distinct, complex_step=False),
         Case("zero", lambda rng: (np.zeros(2),), complex_step=False, smooth=False),
     ],
-    "exp": _unary(normal),
-    "log": _unary(positive),
-    "sqrt": _unary(positive),
-    "sin": _unary(normal),
-    "cos": _unary(normal),
-    "tanh": _unary(normal),
-    "erf": _unary(normal, complex_step=False),
+    "floor": unary(distinct, complex_step=False),
+    "ceil": unary(distinct, complex_step=False),
+    "trunc": unary(distinct, complex_step=False),
+    "round": unary(distinct, complex_step=False),
+    "sign": unary(distinct, complex_step=False),
+    "floor_divide": _divisions(),
+    "remainder": _divisions(),
+    "fmod": _divisions(),
     "clamp": [
         Case("both sides", distinct((3, 4)), {"min": -0.5, "max": 0.5}),
         Case("from below", distinct((5,)), {"min": 0.0}),
@@ -148,6 +166,24 @@ def _clamp_inside_out(dy, kept, *, min=None, max=None):
     return np.where(np.clip(kept[0], min, max) == kept[0], 0.0, dy)
 
 
+def _other_remainder(other):
+    """The VJP of a remainder whose quotient is rounded by another function."""
+
+    def vjp(dy, kept):
+        a, b = kept
+        return unbroadcast(dy, shape_of(a)), unbroadcast(-dy * other(np.asarray(a) / b), shape_of(b))
+
+    return vjp
+
+
+def _divided_vjp(dy, kept):
+    """As if the quotient were not rounded: the kept shapes say nothing of b, so only a's share is wrong."""
+    return unbroadcast(dy, kept[0]), unbroadcast(0.0 * dy, kept[1])
+
+
+STRAIGHT_THROUGH = Mutant("straight through", lambda dy, kept: dy)
+
+
 MUTANTS = {
     "add": [
         Mutant("not summed over broadcast axes", lambda dy, kept: (dy, dy)),
@@ -178,31 +214,21 @@ MUTANTS = {
         Mutant("sign ignored", lambda dy, kept: dy),
         Mutant("1 at zero", lambda dy, kept: np.where(kept[0] >= 0, dy, -dy)),
     ],
-    "exp": [
-        Mutant("kept value ignored", lambda dy, kept: dy),
-        Mutant("exp of the result", lambda dy, kept: dy * np.exp(kept[0])),
+    "floor": [STRAIGHT_THROUGH],
+    "ceil": [STRAIGHT_THROUGH],
+    "trunc": [STRAIGHT_THROUGH],
+    "round": [STRAIGHT_THROUGH],
+    "sign": [STRAIGHT_THROUGH, Mutant("the absolute value", definition=lambda x: (np.absolute(x), ()))],
+    "floor_divide": [
+        Mutant("straight through to a", _divided_vjp),
+        Mutant("not rounded", definition=lambda a, b: (np.true_divide(a, b), (shape_of(a), shape_of(b)))),
     ],
-    "log": [
-        Mutant("divided twice", lambda dy, kept: dy / kept[0] ** 2),
-        Mutant("multiplied", lambda dy, kept: dy * kept[0]),
+    "remainder": [
+        Mutant("the quotient towards 0", _other_remainder(np.trunc)),
+        Mutant("nothing to b", _other_remainder(np.zeros_like)),
+        Mutant("not rounded", _other_remainder(np.positive)),
     ],
-    "sqrt": [
-        Mutant("the 2 forgotten", lambda dy, kept: dy / kept[0]),
-        Mutant("root of the result", lambda dy, kept: dy / (2.0 * np.sqrt(kept[0]))),
-    ],
-    "sin": [
-        Mutant("sine again", lambda dy, kept: dy * np.sin(kept[0])),
-        Mutant("sign", lambda dy, kept: -dy * np.cos(kept[0])),
-    ],
-    "cos": [Mutant("sign", lambda dy, kept: dy * np.sin(kept[0]))],
-    "tanh": [
-        Mutant("not squared", lambda dy, kept: dy * (1.0 - kept[0])),
-        Mutant("tanh of the result", lambda dy, kept: dy * (1.0 - np.tanh(kept[0]) ** 2)),
-    ],
-    "erf": [
-        Mutant("2 / pi", lambda dy, kept: dy * 2.0 / np.pi * np.exp(-(kept[0] ** 2))),
-        Mutant("the normal density", lambda dy, kept: dy * np.exp(-(kept[0] ** 2) / 2.0) / np.sqrt(2.0 * np.pi)),
-    ],
+    "fmod": [Mutant("the quotient below", _other_remainder(np.floor)), Mutant("nothing to b", _other_remainder(np.zeros_like))],
     "clamp": [Mutant("passes everything", lambda dy, kept, **bounds: dy), Mutant("passes what was held", _clamp_inside_out)],
     "cast": [
         Mutant("the cotangent through 8 bits", lambda dy, kept, dtype: np.rint(dy * 127.0).astype(kept[0]) / 127.0),

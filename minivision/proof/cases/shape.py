@@ -1,37 +1,11 @@
-"""Rearrangements: axes counted from both ends, views and copies, repeated indices."""
+"""Rearrangements: axes counted from both ends, views and copies, joining and rolling."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
 from ...ops.elementwise import unbroadcast
-from ..case import Case, Mutant, normal, with_constants
-
-FIRST, LAST, ROWS = np.array([[2, 0], [2, 2], [1, 0]]), np.array([[0, 2, 2], [1, 1, 0]]), np.array([2, 0, 2, 2])
-INDICES: dict[str, tuple[Any, tuple[int, ...]]] = {
-    "number": (1, (3, 4)),
-    "negative number": (-1, (3, 4)),
-    "slice": (slice(1, 3), (4, 2)),
-    "steps": ((slice(None, None, 2), slice(3, None, -2)), (3, 5)),
-    "new axis": ((slice(None), None, 0), (3, 2)),
-    "ellipsis": ((..., 1), (2, 2, 3)),
-    "repeated rows": (ROWS, (3, 2)),
-    "pairs, one repeated": ((np.array([0, 1, 0]), np.array([1, 0, 1])), (2, 3)),
-    "array and slice": ((slice(None), ROWS), (2, 3)),
-    "arrays apart": ((np.array([0, 0]), slice(None), np.array([1, 1])), (2, 3, 2)),
-    "boolean": (np.array([[True, False, True], [False, True, True]]), (2, 3)),
-    "everything": ((), (2, 2)),
-    "nothing": (slice(0, 0), (2, 3)),
-    "one element": ((1, 0), (2, 2)),
-}
-
-
-def _put_case(label):
-    index, shape = INDICES[label]
-    return Case(label, normal(np.empty(shape)[index].shape), {"index": index, "shape": shape})
-
+from ..case import Case, Mutant, normal
 
 CASES = {
     "reshape": [
@@ -60,19 +34,11 @@ CASES = {
         Case("an empty one", normal((0, 2), (3, 2)), {"axis": 0}),
         Case("one array", normal((2, 2)), {"axis": 1}),
     ],
-    "getitem": [Case(label, normal(shape), {"index": index}) for label, (index, shape) in INDICES.items()],
-    "put": [_put_case(label) for label in INDICES],
-    "gather": [
-        Case("first axis", with_constants(normal((3, 2)), FIRST), {"axis": 0}),
-        Case("last axis", with_constants(normal((2, 3)), LAST), {"axis": -1}),
-        Case("three axes", with_constants(normal((2, 3, 2)), np.array([[[0, 2], [0, 1]]] * 2)), {"axis": 1}),
-        Case("broadcast index", with_constants(normal((2, 3)), np.array([[1, 1, 0]])), {"axis": 1}),
-        Case("counted from the end", with_constants(normal((2, 3)), np.array([[-1, 0], [2, -3]])), {"axis": 1}),
-    ],
-    "scatter_add": [
-        Case("first axis", with_constants(normal((3, 2)), FIRST), {"axis": 0, "size": 3}),
-        Case("last axis", with_constants(normal((2, 3)), LAST), {"axis": -1, "size": 4}),
-        Case("three axes", with_constants(normal((2, 2, 2)), np.array([[[0, 2], [0, 1]]] * 2)), {"axis": 1, "size": 3}),
+    "roll": [
+        Case("one axis", normal((5, 2)), {"shift": (2,), "axis": (0,)}),
+        Case("two axes, both ways", normal((3, 4, 2)), {"shift": (-1, 5), "axis": (1, 0)}),
+        Case("one axis twice", normal((2, 5)), {"shift": (1, 2), "axis": (-1, -1)}),
+        Case("size 0", normal((2, 0)), {"shift": (1,), "axis": (1,)}),
     ],
 }
 
@@ -92,21 +58,15 @@ def _stretches_reversed(dy, kept, *, axis=0):
     return tuple(parts[::-1])
 
 
-def _last_of_repeated(dy, kept, *, index):
-    x = np.zeros(kept[0])
-    x[index] = dy
-    return x
-
-
-def _everywhere(dy, kept, *, index):
-    return np.full(kept[0], dy.sum())
-
-
-def _gather_overwrites(dy, kept, *, axis):
-    index, size = kept
-    x = np.zeros((*dy.shape[: axis % dy.ndim], size, *dy.shape[axis % dy.ndim + 1 :]))
-    np.put_along_axis(x, index, dy, axis)
-    return x, None
+def _shifted(x, shift, axis):
+    """Zeros come in where the last elements should."""
+    y = np.zeros_like(x)
+    places = [slice(None)] * x.ndim
+    places[axis] = slice(max(shift, 0), None)
+    source = [slice(None)] * x.ndim
+    source[axis] = slice(0, x.shape[axis] - max(shift, 0))
+    y[tuple(places)] = x[tuple(source)]
+    return y
 
 
 MUTANTS = {
@@ -125,17 +85,9 @@ MUTANTS = {
         Mutant("stretches in reverse order", _stretches_reversed),
         Mutant("always the first axis", lambda dy, kept, *, axis=0: tuple(np.split(dy, np.cumsum(kept)[:-1], 0))),
     ],
-    "getitem": [Mutant("a repeated index overwrites", _last_of_repeated), Mutant("the index ignored", _everywhere)],
-    "put": [
-        Mutant("the index ignored", lambda dx, kept, *, index, shape: np.resize(dx, np.empty(shape)[index].shape)),
-        Mutant("dy doubled", lambda dx, kept, *, index, shape: 2.0 * dx[index]),
-    ],
-    "gather": [
-        Mutant("a repeated index overwrites", _gather_overwrites),
-        Mutant("no cotangent", lambda dy, kept, *, axis: (None, None)),
-    ],
-    "scatter_add": [
-        Mutant("shifted by one", lambda dx, kept, *, axis, size: (np.take_along_axis(dx, (kept[0] + 1) % size, axis), None)),
-        Mutant("the first place for all", lambda dx, kept, *, axis, size: (np.take_along_axis(dx, kept[0] * 0, axis), None)),
+    "roll": [
+        Mutant("rolled on, not back", lambda dy, kept, *, shift, axis: np.roll(dy, shift, axis)),
+        Mutant("the first axis alone", lambda dy, kept, *, shift, axis: np.roll(dy, -shift[0], axis[0])),
+        Mutant("nothing comes in at the end", definition=lambda x, *, shift, axis: (_shifted(x, shift[0], axis[0]), ())),
     ],
 }
