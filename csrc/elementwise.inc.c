@@ -140,12 +140,12 @@ INLINE void FN(pointwise_run)(int64_t f, int64_t n, const T *dy, const T *x, T a
     const int64_t whole = n - n % VL;
     if (dy) {
         for (int64_t i = 0; i < whole; i += VL)
-            *(vec *)(y + i) = FN(pointwise_gradient)(f, *(const vec *)(dy + i), *(const vec *)(x + i), a, b);
+            *(vec *)(y + i) = FN(pointwise_gradient)(f, FN(load_once)(dy + i), FN(load_once)(x + i), a, b);
         const vec dy_i = FN(load)(dy + whole, n - whole), x_i = FN(load)(x + whole, n - whole);
         FN(store)(y + whole, n - whole, FN(pointwise_gradient)(f, dy_i, x_i, a, b));
     } else {
         for (int64_t i = 0; i < whole; i += VL)
-            *(vec *)(y + i) = FN(pointwise_value)(f, *(const vec *)(x + i), a, b);
+            *(vec *)(y + i) = FN(pointwise_value)(f, FN(load_once)(x + i), a, b);
         FN(store)(y + whole, n - whole, FN(pointwise_value)(f, FN(load)(x + whole, n - whole), a, b));
     }
 }

@@ -184,6 +184,14 @@ INLINE vec FN(load)(const T *p, int64_t n)
     return n >= VL ? *(const vec *)p : FN(load_part)(p, n);
 }
 
+/* A whole vector, read once however often it is used. */
+INLINE vec FN(load_once)(const T *p)
+{
+    vec x = *(const vec *)p;
+    HOLD(x);
+    return x;
+}
+
 INLINE void FN(store)(T *p, int64_t n, vec x)
 {
     if (n >= VL)

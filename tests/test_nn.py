@@ -194,7 +194,7 @@ def test_repr_shows_the_tree_and_folds_repeats():
             "  (0): Linear(in_features=2, out_features=3, bias=True)",
             "  (1-2): 2 x ReLU()",
             "  (3): ModuleList(",
-            "    (0): Dropout(p=0.1)",
+            "    (0): Dropout(p=0.1, inplace=False)",
             "  )",
             ")",
         ]

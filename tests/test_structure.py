@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -77,8 +78,10 @@ def test_importing_minivision_is_light(library):
     assert subprocess.run([sys.executable, "-W", "ignore", "-c", code]).returncode == 0
 
 
-def test_importing_minivision_takes_under_a_quarter_second():
+def test_importing_minivision_takes_under_a_quarter_second(tmp_path):
     code = "import time; t = time.process_time(); import minivision; print(time.process_time() - t)"
     command = [sys.executable, "-W", "ignore", "-c", code]
-    runs = [float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) for _ in range(5)]
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)}  # compiled by the first run, as by an installation
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    runs = [float(subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout) for _ in range(5)]
     assert min(runs) < 0.25, "seconds of this process's own, so that other work on the machine does not count"

@@ -19,7 +19,7 @@ EXAMPLES = """examples:
   minivision models 'deit_*'                         some models by name
   minivision summary vit_base_patch16_224            every module of one
   minivision gradcheck                               prove every gradient
-  minivision bench conv --torch python3              time convolution beside PyTorch
+  minivision bench conv                              see how fast convolution is
   minivision doctor                                  see what this machine gives"""
 
 

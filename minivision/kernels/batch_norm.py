@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._library import F64, Kernel, function, get_num_threads, pointer, takes, workspace
+from ._library import F64, Kernel, empty, function, get_num_threads, pointer, takes, workspace
 from .norm import dense
 
 PLAIN, RELU, GIVEN_RELU = range(3)  # as in batch_norm.inc.c
@@ -32,8 +32,8 @@ class _Order(NamedTuple):
         """Memory for a result, and the same memory in the shape of x."""
         n, channels, *pixels = self.shape
         if not self.last:
-            return (memory := np.empty(self.shape, dtype)), memory
-        memory = np.empty((n, *pixels, channels), dtype)
+            return (memory := empty(self.shape, dtype)), memory
+        memory = empty((n, *pixels, channels), dtype)
         return memory, memory.transpose(0, -1, *range(1, len(self.shape) - 1))
 
     def sizes(self, sets: int, groups: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ._library import Kernel, function, get_num_threads, pointer, takes, workspace
+from ._library import Kernel, empty, function, get_num_threads, pointer, takes, workspace
 
 SUM_CHUNKS = 16  # as in norm.inc.c
 
@@ -31,7 +31,7 @@ def dense(x: np.ndarray | None) -> Any:
 def _rows(x: np.ndarray, weight: Any, bias: Any, eps: float, centred: bool) -> tuple[np.ndarray, Any, np.ndarray]:
     """(y, mean, r); the mean only where the rows are centred."""
     n, row = x.shape[-1], (*x.shape[:-1], 1)
-    y, mean, r = np.empty(x.shape, x.dtype), np.empty(row, x.dtype) if centred else None, np.empty(row, x.dtype)
+    y, mean, r = empty(x.shape, x.dtype), np.empty(row, x.dtype) if centred else None, np.empty(row, x.dtype)
     held = [dense(a) for a in (x, weight, bias)]
     results = map(pointer, (y, mean, r))
     function("layer_norm", x.dtype)(x.size // n, n, *map(pointer, held), eps, *results, get_num_threads())
@@ -41,7 +41,7 @@ def _rows(x: np.ndarray, weight: Any, bias: Any, eps: float, centred: bool) -> t
 def _rows_vjp(dy: np.ndarray, x: np.ndarray, weight: Any, mean: Any, r: np.ndarray) -> tuple[np.ndarray, ...]:
     """(dx, dw, db)"""
     n = x.shape[-1]
-    dx, dw, db = np.empty(x.shape, x.dtype), np.empty(n, x.dtype), np.empty(n, x.dtype)
+    dx, dw, db = empty(x.shape, x.dtype), np.empty(n, x.dtype), np.empty(n, x.dtype)
     held = [dense(a) for a in (dy, x, weight, mean, r)]
     results = map(pointer, (dx, dw, db, workspace(2 * SUM_CHUNKS * n, x.dtype)))
     function("layer_norm_vjp", x.dtype)(x.size // n, n, *map(pointer, held), *results, get_num_threads())
