@@ -142,7 +142,10 @@ FAULTS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "softplus holds x against the threshold": ("(ivec)(z > b), x, FN(select)", "(ivec)(x > b), x, FN(select)"),
         "hardtanh passes at the upper bound": ("(ivec)(k >= b)", "(ivec)(k > b)"),
         "hardswish has no upper piece": ("FN(select)((ivec)(k < 3), dy * (k", "FN(select)((ivec)(k < 99), dy * (k"),
-        "the last elements are those of the start": ("(f, FN(load)(x + whole, n - whole), a, b)", "(f, FN(load)(x, n - whole), a, b)"),
+        "the last elements are those of the start": (
+            "(f, FN(load)(x + whole, n - whole), a, b)",
+            "(f, FN(load)(x, n - whole), a, b)",
+        ),
         "every chunk reads the first": ("NULL, x + i, a, b, y + i)", "NULL, x, a, b, y + i)"),
     },
     ("pointwise", "math.inc.c"): {

@@ -78,11 +78,11 @@ def _forward(
     made = _setup(q, k, v, mask)
     if made is None:
         return NotImplemented
-    batch, *four = made
+    batch, (q4, k4, v4, mask4) = made[0], made[1:]
     y, lse = _like(q, batch, q.shape[-2], v.shape[-1]), empty((*batch, q.shape[-2]), q.dtype)
     threads = get_num_threads()
     function("attention", q.dtype)(
-        *_arguments(*four, causal, scale), *_result(y), pointer(lse), _space(q, k, v, threads), threads
+        *_arguments(q4, k4, v4, mask4, causal, scale), *_result(y), pointer(lse), _space(q, k, v, threads), threads
     )  # fmt: skip
     return y, (q, k, v, mask, y, lse)
 
@@ -100,14 +100,14 @@ def _vjp(dy: np.ndarray, kept: Any, *, needs: tuple[bool, ...], causal: bool = F
     made = _setup(q, k, v, mask) if takes(dy, q, y, lse) else None
     if made is None:
         return NotImplemented
-    batch, *four = made
+    batch, (q4, k4, v4, mask4) = made[0], made[1:]
     y, wants_mask = _dense_columns(y), mask is not None and mask.dtype != bool and needs[3]
     dq, dk, dv = (_like(x, batch, *x.shape[-2:]) for x in (q, k, v))
-    dmask = _mask_sums(four[3], mask.shape, batch) if wants_mask else None
+    dmask = _mask_sums(mask4, mask.shape, batch) if wants_mask else None
     threads, dy4 = get_num_threads(), _heads(dy, batch)
     function("attention_vjp", q.dtype)(
-        *_arguments(*four, causal, scale), *_result(y), pointer(np.ascontiguousarray(lse)), pointer(dy4), strides(dy4),
-        *_result(dq), *_result(dk), *_result(dv), pointer(dmask), four[0].shape[0] if dmask is None else len(dmask),
+        *_arguments(q4, k4, v4, mask4, causal, scale), *_result(y), pointer(np.ascontiguousarray(lse)), pointer(dy4), strides(dy4),
+        *_result(dq), *_result(dk), *_result(dv), pointer(dmask), q4.shape[0] if dmask is None else len(dmask),
         _space(q, k, v, threads), threads,
     )  # fmt: skip
     return *(_sum_to(d, x.shape) for d, x in ((dq, q), (dk, k), (dv, v))), _mask_gradient(dmask, mask, batch)

@@ -56,7 +56,7 @@ _local = threading.local()
 def _prepared(dtype: np.dtype) -> tuple[Any, Any, int]:
     """The compiled function, its workspace and the number of threads: looked up once for each thread that calls."""
     threads, found = get_num_threads(), _local.__dict__
-    key = dtype.char, threads
+    key = f"{dtype.char}{threads}"
     if key not in found:
         elements = function("gemm_workspace", dtype)(threads)
         found[key] = function("gemm", dtype), pointer(empty((elements,), dtype)), threads

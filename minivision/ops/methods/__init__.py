@@ -2,4 +2,15 @@
 
 from . import arrangement, conversion, elementwise, in_place, indexing, norms, order, parts, products, reductions
 
-__all__ = ["arrangement", "conversion", "elementwise", "in_place", "indexing", "norms", "order", "parts", "products", "reductions"]
+__all__ = [
+    "arrangement",
+    "conversion",
+    "elementwise",
+    "in_place",
+    "indexing",
+    "norms",
+    "order",
+    "parts",
+    "products",
+    "reductions",
+]
