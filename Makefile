@@ -1,7 +1,7 @@
 # Short names for what CONTRIBUTING describes; everything here also works by hand.
 PYTHON ?= python
 
-.PHONY: install test lint format gradcheck train steps clean
+.PHONY: install test lint format gradcheck sanitize analyze neon train steps clean
 
 install:        ## build the kernels and install in place, with everything a developer needs
 	$(PYTHON) -m pip install -e ".[dev]"
@@ -22,6 +22,15 @@ format:         ## put Python and C into the house style
 
 gradcheck:      ## prove every operation
 	$(PYTHON) -m minivision gradcheck
+
+sanitize:       ## the kernels under gcc's sanitizers: addresses, undefined behaviour, races between threads
+	$(PYTHON) tests/hard/sanitize.py
+
+analyze:        ## the kernels without a warning, by gcc and clang, for every instruction set
+	$(PYTHON) tests/hard/analyze.py
+
+neon:           ## the kernels for ARM, in an emulator
+	$(PYTHON) tests/hard/neon.py
 
 train:          ## the README's first command, without the installation
 	$(PYTHON) -m minivision train vit --data digits --out runs/vit

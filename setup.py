@@ -42,6 +42,7 @@ class BuildKernels(build_ext):
             extension = copy.copy(placeholder)
             extension.__dict__.update(real.__dict__, py_limited_api=True, define_macros=[("Py_LIMITED_API", "0x030A0000")])
             build_kernels.add_isa_flags(self.compiler)
+            build_kernels.compile_side_by_side(self.compiler)
             super().build_extension(extension)
         except Exception as error:  # whatever a broken tool chain raises, the NumPy path still works
             warn_loudly(NO_KERNELS.format(reason=str(error).strip() or type(error).__name__))

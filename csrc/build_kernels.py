@@ -5,8 +5,10 @@ Used by setup.py for the package and by the tests for builds with small blocks, 
 
 from __future__ import annotations
 
+import os
 import platform
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cffi import FFI
@@ -103,3 +105,14 @@ def add_isa_flags(compiler) -> None:  # type: ignore[no-untyped-def]
         compile_one(obj, src, ext, cc_args, [*extra_postargs, *ISA_FLAGS.get(Path(src).stem, [])], pp_opts)
 
     compiler._compile = compile_with_isa
+
+
+def compile_side_by_side(compiler) -> None:  # type: ignore[no-untyped-def]
+    """Makes a distutils compiler translate the files of one extension at once, on all processors."""
+    compile_all = compiler.compile
+
+    def compile_each(sources, *args, **kwargs):  # type: ignore[no-untyped-def]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return [name for names in pool.map(lambda source: compile_all([source], *args, **kwargs), sources) for name in names]
+
+    compiler.compile = compile_each

@@ -111,8 +111,9 @@ static void FN(gemm_pack_b)(int64_t k, int64_t columns, const T *b, int64_t b_p,
 
 /* c = a b by panels of B: packed ones (b_p = NR, b_j = the rows that were packed) or columns in place (b_j = 1).
  * `packed_a` holds k * MR elements. */
-INLINE void FN(gemm_panels)(int64_t m, int64_t n, int64_t k, const T *a, int64_t a_i, int64_t a_p, const T *b, int64_t b_p,
-                            int64_t b_j, T *c, int64_t c_i, const T *bias, int first, T *packed_a)
+static __attribute__((noinline)) void FN(gemm_panels)(int64_t m, int64_t n, int64_t k, const T *a, int64_t a_i, int64_t a_p,
+                                                      const T *b, int64_t b_p, int64_t b_j, T *c, int64_t c_i, const T *bias,
+                                                      int first, T *packed_a)
 {
     for (int64_t i = 0; i < m; i += MR) {
         const int64_t rows = MIN(MR, m - i);

@@ -188,7 +188,7 @@ INLINE vec FN(load)(const T *p, int64_t n)
 INLINE vec FN(load_once)(const T *p)
 {
     vec x = *(const vec *)p;
-    HOLD(x);
+    HOLD_VEC(x);
     return x;
 }
 

@@ -27,7 +27,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 /* The compiler may not look through p: it keeps one pointer (one vector) in a register instead of computing a dozen addresses
- * ahead (of loading it anew for each use). */
+ * ahead (of loading it anew for each use, at twice the time where arrays do not stand on whole vectors). */
 #define HOLD(p) __asm__("" : "+r"(p))
 #if defined(__AVX512F__)
 #define HOLD_VEC(x) __asm__("" : "+v"(x))
@@ -40,16 +40,6 @@
 #endif
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
-
-/* The value stays in its register: GCC would rather read memory again for every use, at twice the time where arrays do not
- * stand on whole vectors. */
-#if defined(__x86_64__) || defined(__i386__)
-#define HOLD(x) __asm__("" : "+v"(x))
-#elif defined(__aarch64__)
-#define HOLD(x) __asm__("" : "+w"(x))
-#else
-#define HOLD(x) ((void)0)
-#endif
 
 typedef float vec_f32 __attribute__((vector_size(VECTOR_BYTES), aligned(4), may_alias));
 typedef double vec_f64 __attribute__((vector_size(VECTOR_BYTES), aligned(8), may_alias));
@@ -128,14 +118,16 @@ static inline void store_part_f64(double *p, int64_t n, vec_f64 x)
     static inline vec_##name load_part_##name(const type *p, int64_t n)                                                          \
     {                                                                                                                            \
         vec_##name x = {0};                                                                                                      \
-        for (int64_t i = 0; i < n; i++)                                                                                          \
-            x[i] = p[i];                                                                                                         \
+        for (int64_t i = 0; i < VECTOR_BYTES / (int64_t)sizeof(type); i++)                                                       \
+            if (i < n)                                                                                                           \
+                x[i] = p[i];                                                                                                     \
         return x;                                                                                                                \
     }                                                                                                                            \
     static inline void store_part_##name(type *p, int64_t n, vec_##name x)                                                       \
     {                                                                                                                            \
-        for (int64_t i = 0; i < n; i++)                                                                                          \
-            p[i] = x[i];                                                                                                         \
+        for (int64_t i = 0; i < VECTOR_BYTES / (int64_t)sizeof(type); i++)                                                       \
+            if (i < n)                                                                                                           \
+                p[i] = x[i];                                                                                                     \
     }
 PART(float, f32)
 PART(double, f64)

@@ -54,7 +54,7 @@ def prelu(input: Any, weight: Any) -> Any:
         came = f"input {tuple(input.shape)}, weight {tuple(weight.shape)}"
         raise ValueError(f"prelu: the weight has one element, or one for each of {channels} channels (axis 1); got {came}")
     slopes = np.reshape(weight, (-1,) + (1,) * max(input.ndim - 2, 0))
-    return np.where(raw(input) > 0, input, np.reshape(slopes, ()) * input if input.ndim == 0 else slopes * input)
+    return ops.elementwise.where(raw(input) > 0, input, np.reshape(slopes, ()) * input if input.ndim == 0 else slopes * input)
 
 
 def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
@@ -123,7 +123,7 @@ def softsign(input: Any) -> Any:
 
 def threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> Any:
     """x where x > threshold, value elsewhere."""
-    return np.where(raw(input) <= threshold, value, input)
+    return ops.elementwise.where(raw(input) <= threshold, value, input)
 
 
 def glu(input: Any, dim: int = -1) -> Any:

@@ -106,9 +106,9 @@ def _vjp(dy: np.ndarray, kept: Any, *, needs: tuple[bool, ...], causal: bool = F
     dmask = _mask_sums(mask4, mask.shape, batch) if wants_mask else None
     threads, dy4 = get_num_threads(), _heads(dy, batch)
     function("attention_vjp", q.dtype)(
-        *_arguments(q4, k4, v4, mask4, causal, scale), *_result(y), pointer(np.ascontiguousarray(lse)), pointer(dy4), strides(dy4),
-        *_result(dq), *_result(dk), *_result(dv), pointer(dmask), q4.shape[0] if dmask is None else len(dmask),
-        _space(q, k, v, threads), threads,
+        *_arguments(q4, k4, v4, mask4, causal, scale), *_result(y), pointer(np.ascontiguousarray(lse)),
+        pointer(dy4), strides(dy4), *_result(dq), *_result(dk), *_result(dv),
+        pointer(dmask), q4.shape[0] if dmask is None else len(dmask), _space(q, k, v, threads), threads,
     )  # fmt: skip
     return *(_sum_to(d, x.shape) for d, x in ((dq, q), (dk, k), (dv, v))), _mask_gradient(dmask, mask, batch)
 

@@ -114,7 +114,7 @@ def _gradient(
 
 def _batch_norm_vjp(dy, kept, *, needs, activation=None, eps=1e-5, seen=None):
     x, weight, bias, mean, r, y = kept
-    if not takes(dy, x, weight):
+    if not takes(dy, *kept):
         return NotImplemented
     order = _Order.of(x)
     sizes, held = order.sizes(1, x.shape[1]), [dense(a) for a in (weight, bias, mean, r)]
@@ -135,7 +135,7 @@ def _batch_norm_eval(x, mean, variance, weight, bias, residual, *, activation=No
 
 def _batch_norm_eval_vjp(dy, kept, *, needs, activation=None, eps=1e-5):
     x, mean, weight, bias, r, y = kept
-    if not takes(dy, x, mean, weight):
+    if not takes(dy, *kept):
         return NotImplemented
     order = _Order.of(x)
     sizes, held = order.sizes(1, x.shape[1]), [dense(a) for a in (weight, bias, mean, r)]

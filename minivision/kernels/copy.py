@@ -8,15 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ._library import F32, F64, Kernel, empty, function, get_num_threads, lib, pointer
-from ._library import takes as _takes
-
-AVAILABLE = hasattr(lib, "mv_copy_f32")  # TRANSITION
-
-
-def takes(*arrays: Any) -> bool:  # TRANSITION
-    return AVAILABLE and _takes(*arrays)
-
+from ._library import AVAILABLE, F32, F64, Kernel, empty, function, get_num_threads, pointer, takes
 
 LEAST = 16384  # elements from which the kernel is faster than NumPy
 _SAME_SIZE: dict[int, np.dtype] = {4: F32, 8: F64}  # copied as what has their size: a copy looks at no value

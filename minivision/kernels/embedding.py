@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ._library import Kernel, empty, function, get_num_threads, pointer
-from .copy import contiguous, takes
+from ._library import Kernel, empty, function, get_num_threads, pointer, takes
+from .copy import contiguous
 
 Shape = tuple[int, ...]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..op import op
 from ..tape import NUMPY
-from .elementwise import raw, shape_of, unbroadcast
+from .elementwise import raw, shape_of, unbroadcast, where
 
 
 def _maximum(a, b):
@@ -73,18 +73,18 @@ def clip(x: Any, a_min: Any = None, a_max: Any = None) -> Any:
         return clamp(x, min=a_min, max=a_max)
     for bound, outside in ((a_min, np.less), (a_max, np.greater)):
         if bound is not None:
-            x = np.where(outside(raw(x), raw(bound)) | np.isnan(raw(bound)), bound, x)
+            x = where(outside(raw(x), raw(bound)) | np.isnan(raw(bound)), bound, x)
     return x
 
 
 def fmax(a: Any, b: Any) -> Any:
     """The larger; beside a NaN the other. At a tie a takes the gradient."""
-    return np.where((raw(a) >= raw(b)) | np.isnan(raw(b)), a, b)
+    return where((raw(a) >= raw(b)) | np.isnan(raw(b)), a, b)
 
 
 def fmin(a: Any, b: Any) -> Any:
     """The smaller; beside a NaN the other. At a tie a takes the gradient."""
-    return np.where((raw(a) <= raw(b)) | np.isnan(raw(b)), a, b)
+    return where((raw(a) <= raw(b)) | np.isnan(raw(b)), a, b)
 
 
 NUMPY[np.clip], NUMPY[np.fmax], NUMPY[np.fmin] = clip, fmax, fmin

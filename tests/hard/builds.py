@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import sysconfig
@@ -30,25 +29,23 @@ def at_once(calls: list) -> list:
         return [future.result() for future in [pool.submit(call) for call in calls]]
 
 
-def objects(compiler: str, flags: list[str], folder: Path, names: list[str], csrc: Path = CSRC) -> list[Path]:
+def objects(compiler: str, flags: list[str], folder: Path, names: list[str]) -> list[Path]:
     """Compiles these files of csrc, each with the flags of its instruction set."""
-    build_kernels.HERE = csrc
     build_kernels.write_headers(folder)
-    include = [f"-I{folder}", f"-I{csrc}"]
+    include = [f"-I{folder}", f"-I{CSRC}"]
 
     def compile_one(name: str) -> Path:
         own = [*build_kernels.COMMON_FLAGS, *build_kernels.ISA_FLAGS.get(name, []), *flags]
-        run([compiler, "-c", "-fPIC", *own, *include, str(csrc / f"{name}.c"), "-o", str(folder / f"{name}.o")])
+        run([compiler, "-c", "-fPIC", *own, *include, str(CSRC / f"{name}.c"), "-o", str(folder / f"{name}.o")])
         return folder / f"{name}.o"
 
     return at_once([lambda name=name: compile_one(name) for name in names])
 
 
-def module(compiler: str, flags: list[str], folder: Path, csrc: Path = CSRC, base_only: bool = False, more: tuple = ()) -> Path:
-    """The Python module of the kernels, for MINIVISION_KERNELS; `more`: further objects to link."""
-    flags = [*flags, *(["-DMV_BASE_ONLY"] if base_only else [])]
-    made = objects(compiler, flags, folder, build_kernels.sources(base_only), csrc)
-    build_kernels.make_ffi(folder, source_dir=csrc, base_only=base_only).emit_c_code(str(folder / "binding.c"))
+def module(compiler: str, flags: list[str], folder: Path, more: tuple[Path, ...] = ()) -> Path:
+    """The Python module of the base kernels, for MINIVISION_KERNELS; `more`: further objects to link."""
+    made = objects(compiler, [*flags, "-DMV_BASE_ONLY"], folder, build_kernels.sources(base_only=True))
+    build_kernels.make_ffi(folder, base_only=True).emit_c_code(str(folder / "binding.c"))
     headers = [f"-I{folder}", f"-I{sysconfig.get_path('include')}", "-DPy_LIMITED_API=0x030A0000"]
     run([compiler, "-c", "-fPIC", "-O1", *headers, str(folder / "binding.c"), "-o", str(folder / "binding.o")])
     library, linked = folder / "_kernels.abi3.so", [flag for flag in flags if flag.startswith("-f")]
@@ -56,13 +53,3 @@ def module(compiler: str, flags: list[str], folder: Path, csrc: Path = CSRC, bas
         linked.remove("-fopenmp")
     run([compiler, "-shared", *linked, *map(str, [*made, folder / "binding.o", *more]), "-lm", "-o", str(library)])
     return library
-
-
-def planted(folder: Path, file: str, old: str, new: str) -> Path:
-    """A copy of csrc in which the pattern `old`, found once in `file`, has become `new`."""
-    run(["cp", "-r", str(CSRC), str(folder)])
-    text, count = re.subn(old, new, (folder / file).read_text())
-    if count != 1:
-        sys.exit(f"the fault cannot be planted: {file} has {count} places that match {old}")
-    (folder / file).write_text(text)
-    return folder

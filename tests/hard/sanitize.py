@@ -88,7 +88,7 @@ def must_pass(what: str, begun: float, status: int, report: str) -> None:
 
 def address(folder: Path, preload: str) -> None:
     """Reads and writes outside of arrays, overflows, shifts, wild pointers."""
-    here = environment(builds.module("gcc", ADDRESS, folder, base_only=True), preload, 1)
+    here = environment(builds.module("gcc", ADDRESS, folder), preload, 1)
     must_report(here, "overrun", "short_workspace", "overflow")
     for name in PROBES:
         must_pass(f"sweep of {name}", time.monotonic(), *exact(here, TESTS / "probes.py", name))
@@ -102,7 +102,7 @@ def threads(folder: Path, preload: str) -> None:
     builds.run(
         ["gcc", "-c", "-fPIC", "-O1", "-g1", "-fsanitize=thread", str(HERE / "threads.c"), "-o", str(folder / "threads.o")]
     )
-    library = builds.module("gcc", THREADS, folder, base_only=True, more=(folder / "threads.o",))
+    library = builds.module("gcc", THREADS, folder, (folder / "threads.o",))
     here = environment(library, preload, 3)
     must_report(here, "race")
     for name in ON_THREADS:

@@ -87,6 +87,12 @@ def _where_call(rng):
     return (rng.random(partner(rng, shape)) < 0.5, normal(rng, shape), normal(rng, partner(rng, shape))), {}
 
 
+def _clamp_call(rng):
+    """One bound or both."""
+    bounds = [{"min": -1.0}, {"max": 0.5}, {"min": -1.0, "max": 2.25}, {"min": 0.5, "max": 1.0}]
+    return (np.asarray(halves(rng, shape_for(rng))),), bounds[rng.integers(4)]
+
+
 def _clamp(x, min=None, max=None):
     if min is not None and x < min:
         x = min
@@ -112,7 +118,7 @@ ORACLES = {
     "where": Oracle(_where_call, each(lambda condition, a, b: a if condition else b)),
     "maximum": two(halves, halves, lambda a, b: a if a > b else b),
     "minimum": two(halves, halves, lambda a, b: a if a < b else b),
-    "clamp": one(halves, _clamp, min=[None, -1.0, 0.5], max=[None, 1.0, 2.25]),
+    "clamp": Oracle(_clamp_call, each(_clamp)),
     "cast": one(normal, _cast, dtype=[np.dtype(np.float32), np.dtype(np.float64)]),
     "floor": one(halves, math.floor),
     "ceil": one(halves, math.ceil),

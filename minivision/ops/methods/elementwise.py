@@ -42,7 +42,7 @@ def div(self: Any, other: Any, rounding_mode: str | None = None) -> Any:
 @method
 def reciprocal(self: Any) -> Any:
     """1 / x"""
-    return 1.0 / self
+    return elementwise.divide(1.0, self)
 
 
 @method
@@ -54,7 +54,7 @@ def square(self: Any) -> Any:
 @method
 def rsqrt(self: Any) -> Any:
     """1 / sqrt(x)"""
-    return 1.0 / np.sqrt(self)
+    return elementwise.divide(1.0, np.sqrt(self))
 
 
 @method
@@ -111,9 +111,9 @@ def nan_to_num(self: Any, nan: float = 0.0, posinf: float | None = None, neginf:
         return self
     largest = float(np.finfo(self.dtype).max)
     values = raw(self)
-    y = np.where(np.isnan(values), nan, self)
-    y = np.where(values == np.inf, largest if posinf is None else posinf, y)
-    return np.where(values == -np.inf, -largest if neginf is None else neginf, y)
+    y = elementwise.where(np.isnan(values), nan, self)
+    y = elementwise.where(values == np.inf, largest if posinf is None else posinf, y)
+    return elementwise.where(values == -np.inf, -largest if neginf is None else neginf, y)
 
 
 @method
