@@ -72,6 +72,7 @@ class Op:
     def pull(self, dy: Any, kept: tuple[Any, ...], needs: tuple[bool, ...], attrs: dict[str, Any]) -> tuple[Any, ...]:
         """One cotangent for each argument; those that `needs` does not ask for may be None."""
         done: Any = NotImplemented
+        dy = dy if isinstance(dy, Tensor) else np.asarray(dy)  # a Part is one where it is needed whole
         if isinstance(dy, np.ndarray) and self.kernel and self.kernel.vjp and get_backend() == "c":
             done = self.kernel.vjp(dy, kept, needs=needs, **attrs)
         if done is NotImplemented:

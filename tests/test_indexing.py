@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -200,3 +202,30 @@ def test_every_in_place_form_has_one_that_is_not():
     names = [name for name, function in METHODS.items() if getattr(function, "__qualname__", "").startswith("_in_place.")]
     assert len(names) > 20
     assert [name for name in names if name[:-1] not in METHODS] == []
+
+
+@pytest.mark.parametrize("order", itertools.permutations(range(4)), ids=str)
+def test_parts_and_the_whole_add_up_in_any_order(order):
+    x = mv.Tensor(np.arange(24.0).reshape(2, 3, 4).transpose(1, 0, 2), requires_grad=True)
+    uses = [
+        lambda t: (t[0] * 2.0).sum(),
+        lambda t: (t[1:, 1] * 3.0).sum(),
+        lambda t: (t * 5.0).sum(),
+        lambda t: t[0, :, ::2].sum(),
+    ]
+    expected = np.full(x.shape, 5.0)
+    expected[0] += 2.0
+    expected[1:, 1] += 3.0
+    expected[0, :, ::2] += 1.0
+    y = x * 1.0
+    sum(uses[i](y) for i in order).backward()
+    np.testing.assert_array_equal(x.grad, expected)
+
+
+def test_a_part_taken_of_a_leaf_gives_it_a_grad_of_its_own():
+    x, dy = mv.Tensor(np.zeros((2, 3)), requires_grad=True), np.ones(3)
+    x[1].backward(dy)
+    x.grad[...] = 4.0
+    assert isinstance(x.grad.numpy(), np.ndarray)
+    np.testing.assert_array_equal(dy, 1.0)
+    np.testing.assert_array_equal(mv.grad(x[0].sum(), x), [[1.0] * 3, [0.0] * 3])

@@ -16,17 +16,57 @@ from ..tape import NUMPY
 from .elementwise import raw
 
 
+class Part:
+    """The cotangent of an array of which one part was taken: dy there, 0 elsewhere.
+
+    Parts of one array (queries, keys and values; the halves of a split) are added into the same memory, one after another,
+    instead of being spread over an array each. The memory has the array's own order of axes, so that views of it stay views.
+    """
+
+    base = None  # its memory is nobody else's
+
+    def __init__(self, dy: np.ndarray, index: Any, shape: tuple[int, ...], order: tuple[int, ...]) -> None:
+        self.dy, self.index, self.shape, self.order, self.dtype = dy, index, shape, order, dy.dtype
+        self.total: np.ndarray | None = None
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        if self.total is None:
+            sizes = [self.shape[axis] for axis in self.order]
+            self.total = np.zeros(sizes, self.dtype).transpose(np.argsort(self.order))
+            self.total[self.index] = self.dy
+        return self.total if dtype is None else self.total.astype(dtype, copy=False)
+
+    def __add__(self, other: Any) -> Part:
+        total = self.__array__()
+        if isinstance(other, Part) and other.total is None:
+            total[other.index] += other.dy
+        else:
+            total += np.asarray(other)
+        return self
+
+    __radd__ = __add__
+    __array_ufunc__ = None  # array + Part comes here
+
+
+def memory_order(x: np.ndarray) -> tuple[int, ...]:
+    """x's axes, the one with the longest steps first."""
+    return tuple(sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis])))
+
+
 def _getitem(x, *, index):
     """y = x[index]
 
-    shapes: x -> y;  keeps: shape
+    shapes: x -> y;  keeps: shape, the order of its axes in memory
     """
-    return x[index], (x.shape,)
+    return x[index], (x.shape, memory_order(raw(x)))
 
 
 def _getitem_vjp(dy, kept, *, index):
     """dx[index] += dy, 0 elsewhere"""
-    return put(dy, index=index, shape=kept[0])
+    shape, order = kept
+    if isinstance(dy, np.ndarray) and takes_once(index):
+        return Part(dy, index, shape, order)
+    return put(dy, index=index, shape=shape)
 
 
 def _put(y, *, index, shape):
