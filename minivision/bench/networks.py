@@ -30,11 +30,10 @@ def _resnet50() -> Iterator[Layer]:
             stride = first_stride if block == 0 else 1
             yield Layer(channels, width, side, 1)
             yield Layer(width, width, side, 3, stride)
+            yield Layer(width, 4 * width, side // stride, 1)
             if block == 0:
                 yield Layer(channels, 4 * width, side, 1, stride)
-            side //= stride
-            yield Layer(width, 4 * width, side, 1)
-            channels = 4 * width
+            channels, side = 4 * width, side // stride
 
 
 # Howard et al. 2019, table 1: kernel, expanded channels, output channels, stride of each block.

@@ -1,22 +1,23 @@
-"""Results as rows, as a summary by group, as JSON."""
+"""Results as rows, as a summary by group, as JSON and back."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
 from typing import Any
 
 from .machine import Machine
 from .run import Result
+from .workloads import Workload
 
-COLUMNS = ["workload", "time", "throughput", "of the limit", "x NumPy", "x PyTorch"]
+COLUMNS = ["workload", "time", "speed", "limit", "NumPy", "PyTorch"]
 
 
 def row(result: Result, machine: Machine | None) -> list[str]:
     """One workload as text, in the order of COLUMNS."""
     seconds = result.seconds["minivision"]
-    limit = f"{machine.attainable(result.workload) / seconds:.0%}" if machine else ""
+    limit = f"{share(result, machine):.0%}" if machine else ""
     ratios = [result.ratio(name) for name in ("numpy", "torch")]
     return [
         result.workload.name,
@@ -25,6 +26,11 @@ def row(result: Result, machine: Machine | None) -> list[str]:
         limit,
         *("" if r is None else f"{r:.2f}" for r in ratios),
     ]
+
+
+def share(result: Result, machine: Machine) -> float:
+    """Of the machine's limit: the least seconds that the roofline allows over those that minivision takes."""
+    return machine.attainable(result.workload) / result.seconds["minivision"]
 
 
 def duration(seconds: float) -> str:
@@ -65,11 +71,14 @@ def summary(results: Iterable[Result]) -> dict[str, tuple[float, float, int]]:
     return {name: (geometric_mean(ratios), min(ratios), len(ratios)) for name, ratios in found.items() if ratios}
 
 
-def as_json(results: Iterable[Result], machine: Machine | None) -> dict[str, Any]:
-    """Everything, for programs."""
-    measured = [
-        {**result.workload.spec(), "group": result.workload.group, "flops": result.workload.flops, "bytes": result.workload.bytes}
-        | {"seconds": dict(result.seconds), "memory": dict(result.memory)}
-        for result in results
-    ]
-    return {"machine": asdict(machine) if machine else None, "results": measured}
+def as_json(results: Iterable[Result], machine: Machine | None, versions: Mapping[str, str]) -> dict[str, Any]:
+    """Everything, for programs; versions: of the libraries that took part."""
+    measured = [asdict(r.workload) | {"seconds": dict(r.seconds), "memory": dict(r.memory)} for r in results]
+    return {"machine": asdict(machine) if machine else None, "versions": dict(versions), "results": measured}
+
+
+def from_json(told: Mapping[str, Any]) -> tuple[list[Result], Machine | None]:
+    """What as_json() was given."""
+    names = [field.name for field in fields(Workload)]
+    results = [Result(Workload(**{n: each[n] for n in names}), each["seconds"], each["memory"]) for each in told["results"]]
+    return results, Machine(**told["machine"]) if told["machine"] else None

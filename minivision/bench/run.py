@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,19 +34,30 @@ class Result:
         return self.seconds[other] / self.seconds["minivision"] if other in self.seconds else None
 
 
-def find_torch(python: str | None = None) -> str | None:
-    """An interpreter that has PyTorch: the given one, or this one; None where there is none."""
+class Torch(NamedTuple):
+    """An interpreter that has PyTorch, and which."""
+
+    python: str
+    version: str
+
+
+def find_torch(python: str | None = None) -> Torch | None:
+    """PyTorch in the given interpreter, or in this one; None where this one has none."""
     chosen = python or sys.executable
-    found = subprocess.run([chosen, "-c", "import torch"], capture_output=True).returncode == 0
-    if python and not found:
+    try:
+        asked = subprocess.run([chosen, "-c", "import torch; print(torch.__version__)"], capture_output=True, text=True)
+    except OSError as error:
+        raise SettingError(f"--torch {python}: no interpreter can be started there ({error.strerror})") from error
+    if python and asked.returncode:
         raise SettingError(f"--torch {python}: this interpreter cannot import torch")
-    return chosen if found else None
+    return None if asked.returncode else Torch(chosen, asked.stdout.strip())
 
 
 def run(
     workloads: Sequence[Workload], rounds: int = 3, seconds: float = 0.2, threads: int | None = None, torch: str | None = None
 ) -> Iterator[Result]:
     """Times the workloads, group after group; torch: an interpreter that has PyTorch."""
+    _check(rounds, seconds, threads)
     engines = {"minivision": sys.executable, "numpy": sys.executable} | ({"torch": torch} if torch else {})
     for batch in batches(workloads):
         runs: dict[str, list[Any]] = {name: [] for name in engines}
@@ -56,6 +68,15 @@ def run(
             found = {name: [each[i] for each in several if each[i][0] is not None] for name, several in runs.items()}
             medians = {name: np.median(each, axis=0).tolist() for name, each in found.items() if each}
             yield Result(workload, {k: m[0] for k, m in medians.items()}, {k: m[1] for k, m in medians.items()})
+
+
+def _check(rounds: int, seconds: float, threads: int | None) -> None:
+    if rounds < 1:
+        raise SettingError(f"rounds must be at least 1, got {rounds}")
+    if not 0 < seconds < math.inf:
+        raise SettingError(f"seconds must be positive, got {seconds:g}")
+    if threads is not None and threads < 1:
+        raise SettingError(f"threads must be at least 1, got {threads}")
 
 
 def batches(workloads: Sequence[Workload]) -> Iterator[list[Workload]]:
@@ -72,5 +93,8 @@ def _once(engine: str, python: str, workloads: Sequence[Workload], seconds: floa
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
     command = [python, str(WORKER), engine, str(seconds), str(threads)]
     specs = json.dumps([w.spec() for w in workloads])
-    done = subprocess.run(command, input=specs, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+    done = subprocess.run(command, input=specs, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"])[-1]
+        raise SettingError(f"{engine} cannot be timed with {python}: {reason}")
     return [json.loads(line) for line in done.stdout.splitlines()]
