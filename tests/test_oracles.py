@@ -16,6 +16,11 @@ CALLS = 10_000
 EACH = -(-CALLS // max(len(OPS), 1))
 
 
+def test_every_operation_has_an_oracle_and_there_are_enough_calls():
+    assert ORACLES.keys() == OPS.keys()
+    assert EACH * len(OPS) >= CALLS
+
+
 CALLS_OF = [(name, by) for name in sorted(ORACLES) for by in ("numpy", "c") if by == "numpy" or OPS[name].kernel]
 
 
