@@ -182,41 +182,49 @@ static void FN(run_sums)(const struct channel_sizes *z, int64_t n, int64_t k, in
     }
 }
 
+/* totals: sum of g and of g (x - m) for the C channels of one set, whose arrays and rows these are */
+static void FN(set_sums)(const struct channel_sizes *z, const T *dy, const T *x, const T *y, T *const *row, int map, T *gated,
+                         double *totals, int64_t threads)
+{
+    const struct channel_plan plan = FN(channel_plan)(z, channel_chunks(z));
+    const int64_t own = 2 * plan.k + 2 * plan.l, channels = z->channels;
+    double *chunks = totals + 2 * channels;
+    memset(totals, 0, (size_t)(2 * channels) * sizeof(double));
+#pragma omp parallel for schedule(static) SPLIT_THREADS
+    for (int64_t task = 0; task < plan.tasks; task++) {
+        double stack[2 + 2 * FULL_ROW(1)], *space = z->last ? chunks + task * own : stack;
+        const int64_t c = z->last ? 0 : task;
+        const T *rows[3] = {row[0] + c, row[1] + c, row[2] + c};
+        memset(space, 0, (size_t)(2 * plan.k) * sizeof(double));
+        for (int64_t run = 0; run < plan.runs; run++) {
+            const int64_t begin = task * plan.length + run * plan.stride, n = MIN(plan.length, plan.elements - begin);
+            FN(run_sums)(z, n, plan.k, plan.l, dy + begin, x + begin, y ? y + begin : NULL, rows, map,
+                         gated ? gated + begin : NULL, space, space + plan.k, (T *)(space + 2 * plan.k));
+        }
+        if (!z->last)
+            totals[task] = space[0], totals[channels + task] = space[1];
+    }
+    for (int64_t task = 0; task < plan.tasks && z->last; task++)
+        for (int64_t j = 0; j < 2 * channels; j++)
+            totals[j] += chunks[task * own + j];
+}
+
 /* db (s, c) = sum g, dw (s, c) = sum g h; map and gated as in sum_gradient, which MAP_GIVEN_RELU needs */
 static void FN(channel_sums)(const int64_t *sizes, const T *dy, const T *x, const T *y, const T *w, const T *b, const T *mean,
                              const T *r, int map, T *gated, T *dw, T *db, double *workspace, int64_t threads)
 {
     struct channel_sizes z;
     memcpy(&z, sizes, sizeof z);
-    const struct channel_plan plan = FN(channel_plan)(&z, channel_chunks(&z));
-    const int64_t own = 2 * plan.k + 2 * plan.l, channels = z.channels, size = channels / z.groups;
-    double *totals = workspace, *chunks = workspace + 2 * channels;
+    const int64_t channels = z.channels, size = channels / z.groups, elements = z.images * z.pixels * channels;
+    T *row[5], *space = (T *)(workspace + (SUM_CHUNKS + 1) * (4 * channels + 2 * FN(row_length)(channels)));
     for (int64_t s = 0; s < z.sets; s++) {
-        T *row[5];
-        FN(fill_rows)(&z, s, w, b, mean, r, row,
-                      (T *)(workspace + (SUM_CHUNKS + 1) * (4 * channels + 2 * FN(row_length)(channels))));
+        const int64_t at = s * elements;
+        FN(fill_rows)(&z, s, w, b, mean, r, row, space);
         FN(tile_rows)(&z, 3, row);
-        memset(totals, 0, (size_t)(2 * channels) * sizeof(double));
-#pragma omp parallel for schedule(static) SPLIT_THREADS
-        for (int64_t task = 0; task < plan.tasks; task++) {
-            double stack[2 + 2 * FULL_ROW(1)], *space = z.last ? chunks + task * own : stack;
-            const int64_t c = z.last ? 0 : task;
-            const T *rows[3] = {row[0] + c, row[1] + c, row[2] + c};
-            memset(space, 0, (size_t)(2 * plan.k) * sizeof(double));
-            for (int64_t run = 0; run < plan.runs; run++) {
-                const int64_t begin = task * plan.length + run * plan.stride, at = s * plan.elements + begin;
-                FN(run_sums)(&z, MIN(plan.length, plan.elements - begin), plan.k, plan.l, dy + at, x + at, y ? y + at : NULL,
-                             rows, map, gated ? gated + at : NULL, space, space + plan.k, (T *)(space + 2 * plan.k));
-            }
-            if (!z.last)
-                totals[task] = space[0], totals[channels + task] = space[1];
-        }
-        for (int64_t task = 0; task < plan.tasks && z.last; task++)
-            for (int64_t j = 0; j < 2 * channels; j++)
-                totals[j] += chunks[task * own + j];
+        FN(set_sums)(&z, dy + at, x + at, y ? y + at : NULL, row, map, gated ? gated + at : NULL, workspace, threads);
         for (int64_t c = 0; c < channels; c++) {
-            db[s * channels + c] = (T)totals[c];
-            dw[s * channels + c] = (T)(totals[channels + c] * (double)r[s * z.groups + c / size]);
+            db[s * channels + c] = (T)workspace[c];
+            dw[s * channels + c] = (T)(workspace[channels + c] * (double)r[s * z.groups + c / size]);
         }
     }
 }

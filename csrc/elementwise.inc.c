@@ -209,3 +209,4 @@ static void FN(pointwise)(int64_t f, int64_t n, const T *dy, const T *x, T a, T 
 #undef GELU_LINEAR
 #undef GELU_CUBIC
 #undef MISH_LINEAR
+#undef CHUNK

@@ -36,7 +36,8 @@ static void FN(layer_norm_definition)(int64_t n, const T *x, const T *w, const T
 }
 
 /* The kernels take q rows at once: their chains of additions run side by side, and w, b, dw and db are loaded (and stored)
- * once for all of them. Each pass is a loop over whole vectors, then the end of the rows: `left` elements from j on. */
+ * once for all of them. Each pass is a loop over whole vectors, then the end of the rows: `left` elements from j on. While the
+ * rows at hand are worked on, each pass fetches a part of what the next ones need. */
 #define ROWS 4
 
 /* s_i += x_ij, or (x_ij - m_i)^2 */
@@ -46,6 +47,7 @@ INLINE void FN(add_rows)(int q, int64_t n, int64_t j, int64_t left, const T *x, 
     for (int i = 0; i < q; i++) {
         vec d = FN(load)(x + i * n + j, left);
         if (m) {
+            __builtin_prefetch(x + (q + i) * n + j);
             d -= m[i];
             for (int64_t k = left; k < VL; k++)
                 d[k] = 0;
@@ -133,6 +135,7 @@ INLINE void FN(add_rows_vjp)(int q, int64_t n, int64_t j, int64_t left, const T 
     vec dw_j = FN(load)(dw + j, left), db_j = FN(load)(db + j, left);
 #pragma GCC unroll 4
     for (int i = 0; i < q; i++) {
+        __builtin_prefetch(x + (q + i) * n + j);
         const vec g = FN(load)(dy + i * n + j, left), gd = g * (FN(load)(x + i * n + j, left) - m[i]);
         sum_g[i] += g * w_j;
         sum_gd[i] += gd * w_j;
@@ -144,15 +147,15 @@ INLINE void FN(add_rows_vjp)(int q, int64_t n, int64_t j, int64_t left, const T 
         FN(store)(db + j, left, db_j);
 }
 
-/* dx = dy w r - d slope - level; fetches the rows that come after these */
+/* dx = dy w r - d slope - level */
 INLINE void FN(write_rows_vjp)(int q, int64_t n, int64_t j, int64_t left, const T *dy, const T *x, const T *w, const T *m,
                                const T *s, const T *slope, const T *level, T *dx)
 {
     const vec w_j = w ? FN(load)(w + j, left) : FN(splat)(1);
 #pragma GCC unroll 4
     for (int i = 0; i < q; i++) {
+        __builtin_prefetch(dx + (q + i) * n + j, 1);
         const vec d = FN(load)(x + i * n + j, left) - m[i], g = FN(load)(dy + i * n + j, left) * w_j;
-        __builtin_prefetch(x + (q + i) * n + j);
         __builtin_prefetch(dy + (q + i) * n + j);
         FN(store)(dx + i * n + j, left, g * s[i] - d * slope[i] - level[i]);
     }

@@ -29,6 +29,9 @@ def sgd_update(
     With nesterov, p -= lr (g + momentum b); without momentum, p -= lr g.   Sutskever et al. 2013, with lr outside b as in
     torch.  Writes params and momentum_buffer.
     """
+    settings = lr, momentum, 1.0 - dampening, weight_decay, step == 1, nesterov
+    if get_backend() == "c" and kernels.sgd(params, grads, momentum_buffer, *settings):
+        return
     for p, g, b in zip(params, grads, momentum_buffer if momentum else params, strict=True):
         if weight_decay:
             g = g + weight_decay * p

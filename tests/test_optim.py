@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import minivision as mv
-from minivision import nn, optim
+from minivision import kernels, nn, optim
 
 SHAPES = [(3, 4), (5,), ()]
 
@@ -206,3 +206,39 @@ def test_clipping_leaves_gradients_of_no_finite_norm(bad):
     kept = params[0].grad.data.copy()
     assert not math.isfinite(optim.clip_grad_norm_(params, 1.0))
     np.testing.assert_array_equal(params[0].grad.data, kept)
+
+
+@pytest.mark.skipif(not kernels.AVAILABLE, reason=f"the C kernels are not built on this machine: {kernels.REASON}")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda params: mv.optim.SGD(params, lr=0.1),
+        lambda params: mv.optim.SGD(params, lr=0.1, weight_decay=0.2),
+        lambda params: mv.optim.SGD(params, lr=0.1, momentum=0.9, dampening=0.3, weight_decay=0.2),
+        lambda params: mv.optim.SGD(params, lr=0.1, momentum=0.9, nesterov=True),
+        lambda params: mv.optim.AdamW(params, lr=0.1, weight_decay=0.2),
+        lambda params: mv.optim.Adam(params, lr=0.1),
+    ],
+)
+def test_the_kernels_step_as_numpy_does(make, threads, dtype):
+    """Arrays that begin and end anywhere in the threads' shares; three steps, for what is kept from one to the next."""
+    shapes, before = [(70_001,), (), (3, 5), (0, 4), (60_007,), (1,)], mv.get_num_threads()
+    results = {}
+    mv.set_num_threads(threads)
+    for by in ("numpy", "c"):
+        rng = np.random.default_rng(4)
+        params = [mv.Tensor(rng.standard_normal(shape).astype(dtype), requires_grad=True) for shape in shapes]
+        optimiser = make(params)
+        with mv.backend(by):
+            for _ in range(3):
+                for p in params:
+                    p.grad = mv.Tensor(np.asarray(rng.standard_normal(p.shape)).astype(dtype))
+                optimiser.step()
+        results[by] = [p.numpy() for p in params]
+    mv.set_num_threads(before)
+    for came, right in zip(results["c"], results["numpy"], strict=True):
+        np.testing.assert_allclose(
+            came, right, rtol=0, atol=32 * np.finfo(dtype).eps * max(1.0, np.max(np.abs(right), initial=0.0))
+        )

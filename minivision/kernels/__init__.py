@@ -28,7 +28,7 @@ from .elementwise import (
 from .embedding import embedding, gather, index_add, index_select, scatter_add
 from .matmul import linear, matmul
 from .norm import layer_norm, rms_norm, sum_rows
-from .optim import adamw
+from .optim import adamw, sgd
 from .peak import bandwidth, peak
 from .pool import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
 from .softmax import cross_entropy, log_softmax, softmax
@@ -77,6 +77,7 @@ __all__ = [
     "rms_norm",
     "scatter_add",
     "set_num_threads",
+    "sgd",
     "sigmoid",
     "silu",
     "softmax",

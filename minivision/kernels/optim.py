@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,14 +17,33 @@ def adamw(
     b1: float, b2: float, shrink: float, step_size: float, root: float, eps: float,
 ) -> bool:  # fmt: skip
     """One step of AdamW in place (the formula stands in optim.inc.c); False where the kernel does not take the arrays."""
+    tables = _tables(params, [np.ascontiguousarray(g) for g in grads], exp_avg, exp_avg_sq)
+    if tables is None:
+        return False
+    function("adamw", params[0].dtype)(len(params), *tables, b1, b2, shrink, step_size, root, eps, get_num_threads())
+    return True
+
+
+def sgd(
+    params: Arrays, grads: Arrays, momentum_buffer: Arrays,
+    lr: float, momentum: float, rate: float, weight_decay: float, first: bool, nesterov: bool,
+) -> bool:  # fmt: skip
+    """One step of SGD in place, as adamw; momentum_buffer may be empty where momentum is 0."""
     grads = [np.ascontiguousarray(g) for g in grads]
-    lists = (params, grads, exp_avg, exp_avg_sq)
+    tables = _tables(params, grads, momentum_buffer) if momentum else _tables(params, grads)
+    if tables is None:
+        return False
+    held = tables if momentum else (*tables[:2], ffi.NULL, tables[2])
+    function("sgd", params[0].dtype)(len(params), *held, lr, momentum, rate, weight_decay, first, nesterov, get_num_threads())
+    return True
+
+
+def _tables(*lists: Arrays) -> tuple[Any, ...] | None:
+    """A C array of pointers for each list, and the sizes; None where the kernels do not take them."""
     arrays = [a for one in lists for a in one]
     if not takes(*arrays) or not all(a.flags.c_contiguous for a in arrays):
-        return False
+        return None
     dtype = arrays[0].dtype
     kind = ffi.typeof(f"{'float' if dtype == F32 else 'double'} *[]")
-    tables = [ffi.new(kind, [ffi.cast(_POINTER[dtype], pointer(a)) for a in one]) for one in lists]
-    sizes = [a.size for a in params]
-    function("adamw", dtype)(len(params), *tables, sizes, b1, b2, shrink, step_size, root, eps, get_num_threads())
-    return True
+    pointers = [ffi.new(kind, [ffi.cast(_POINTER[dtype], pointer(a)) for a in one]) for one in lists]
+    return *pointers, [a.size for a in lists[0]]
