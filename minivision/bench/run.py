@@ -57,7 +57,7 @@ def run(
     workloads: Sequence[Workload], rounds: int = 3, seconds: float = 0.2, threads: int | None = None, torch: str | None = None
 ) -> Iterator[Result]:
     """Times the workloads, group after group; torch: an interpreter that has PyTorch."""
-    _check(rounds, seconds, threads)
+    check_settings(rounds, seconds, threads)
     engines = {"minivision": sys.executable, "numpy": sys.executable} | ({"torch": torch} if torch else {})
     for batch in batches(workloads):
         runs: dict[str, list[Any]] = {name: [] for name in engines}
@@ -70,7 +70,8 @@ def run(
             yield Result(workload, {k: m[0] for k, m in medians.items()}, {k: m[1] for k, m in medians.items()})
 
 
-def _check(rounds: int, seconds: float, threads: int | None) -> None:
+def check_settings(rounds: int, seconds: float, threads: int | None) -> None:
+    """Refuses settings with which nothing could be timed."""
     if rounds < 1:
         raise SettingError(f"rounds must be at least 1, got {rounds}")
     if not 0 < seconds < math.inf:
