@@ -79,8 +79,8 @@ def introduction(machine: bench.Machine | None, torch: Torch | None) -> str:
         return f"No C kernels here; beside {beside}. {columns}"
     peak, wide = (machine.peak[name] / 1e9 for name in ("float32", "float64"))
     return (
-        f"{machine.processor}, {machine.threads} threads, {machine.isa}: {peak:,.0f} GFLOP/s in float32, {wide:,.0f} in float64, "
-        f"{machine.bandwidth / 1e9:,.1f} GB/s of memory; beside {beside}. "
+        f"{machine.processor}, threads: {machine.threads}, {machine.isa}: {peak:,.0f} GFLOP/s in float32, "
+        f"{wide:,.0f} in float64, {machine.bandwidth / 1e9:,.1f} GB/s of memory; beside {beside}. "
         f"limit: the share of what arithmetic or memory traffic allows, whichever is slower. {columns}"
     )
 
