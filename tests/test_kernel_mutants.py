@@ -85,7 +85,10 @@ FAULTS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "groups lack the variance between channels": ("(double)count * (means[c] - m) * (means[c] - m)", "0"),
         "the mean is taken for a constant": ("(T)(-r_g * mean_g)", "0"),
         "channels first are gated as the first of them": ("z->last ? 0 : task;", "0;"),
-        "the last chunk is left out": ("plan.tasks && z->last; task++)\n        for", "plan.tasks - 1 && z->last; task++)\n        for"),
+        "the last chunk is left out": (
+            "plan.tasks && z->last; task++)\n        for",
+            "plan.tasks - 1 && z->last; task++)\n        for",
+        ),
     },
     ("batch_norm", "channels.inc.c"): {
         "blocks are put together without what is between them": ("m2_b[c] + delta * delta * count * share", "m2_b[c]"),
