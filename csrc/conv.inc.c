@@ -171,13 +171,22 @@ static void FN(conv_definition)(const int64_t *sizes, const T *x, const T *filte
                         }
 }
 
+/* The end is copied by a vector, or two halves, that lie over what is done: a store of part of a vector would make the
+ * microkernel, which reads the copy at once, wait for the cache. */
 INLINE void FN(conv_copy)(int64_t count, const T *from, T *to)
 {
     int64_t c = 0;
     for (; c + VL <= count; c += VL)
         *(vec *)(to + c) = *(const vec *)(from + c);
-    if (c < count)
-        FN(store)(to + c, count - c, FN(load)(from + c, count - c));
+    if (c == count)
+        return;
+    if (count >= VL)
+        *(vec *)(to + count - VL) = *(const vec *)(from + count - VL);
+    else if (count >= VL / 2) {
+        memcpy(to, from, VECTOR_BYTES / 2);
+        memcpy(to + count - VL / 2, from + count - VL / 2, VECTOR_BYTES / 2);
+    } else
+        FN(store)(to, count, FN(load)(from, count));
 }
 
 /* im2col: rows (results) pixel.. and columns (tap, channel) column.. of the matrix of windows, zero outside the image.
@@ -188,22 +197,31 @@ static void FN(conv_im2col)(const struct conv_map *map, int64_t pixel, int64_t p
     const struct conv_axis *h = &map->h, *w = &map->w;
     const int64_t all = map->groups * map->inner, side_by_side = w->dilation == 1 && map->groups == 1;
     const int64_t i0 = column % map->inner, s0 = column / map->inner % w->taps, r0 = column / map->inner / w->taps;
+    const int whole_rows = i0 == 0 && s0 == 0 && columns % (w->taps * map->inner) == 0;
     int64_t q = pixel % w->count, p = pixel / w->count % h->count, n = pixel / w->count / h->count;
     for (int64_t k = 0; k < pixels; k++, matrix += row_length) {
         const int64_t w_q = w->origin + q * w->step;
         const int64_t whole = side_by_side && w_q >= 0 && w_q + w->taps <= w->size;
         int64_t h_r = h->origin + p * h->step + r0 * h->dilation, s = s0, i = i0, run;
-        for (int64_t j = 0; j < columns; j += run) {
-            const int64_t w_s = w_q + s * w->dilation;
-            run = MIN((whole ? w->taps - s : 1) * map->inner - i, columns - j);
-            if (h_r >= 0 && h_r < h->size && w_s >= 0 && w_s < w->size)
-                FN(conv_copy)(run, x + ((n * h->size + h_r) * w->size + w_s) * all + i, matrix + j);
-            else
-                memset(matrix + j, 0, (size_t)run * sizeof(T));
-            i = 0;
-            if (whole || ++s == w->taps)
-                s = 0, h_r += h->dilation;
-        }
+        if (whole && whole_rows) { /* every row of the filter is one run: images of few channels live by this */
+            const int64_t length = w->taps * map->inner;
+            for (int64_t j = 0; j < columns; j += length, h_r += h->dilation)
+                if (h_r >= 0 && h_r < h->size)
+                    FN(conv_copy)(length, x + ((n * h->size + h_r) * w->size + w_q) * all, matrix + j);
+                else
+                    memset(matrix + j, 0, (size_t)length * sizeof(T));
+        } else
+            for (int64_t j = 0; j < columns; j += run) {
+                const int64_t w_s = w_q + s * w->dilation;
+                run = MIN((whole ? w->taps - s : 1) * map->inner - i, columns - j);
+                if (h_r >= 0 && h_r < h->size && w_s >= 0 && w_s < w->size)
+                    FN(conv_copy)(run, x + ((n * h->size + h_r) * w->size + w_s) * all + i, matrix + j);
+                else
+                    memset(matrix + j, 0, (size_t)run * sizeof(T));
+                i = 0;
+                if (whole || ++s == w->taps)
+                    s = 0, h_r += h->dilation;
+            }
         if (++q == w->count) {
             q = 0;
             if (++p == h->count)
@@ -269,7 +287,8 @@ static void FN(conv_slice)(const struct conv_map *map, int64_t lo, int64_t hi, i
                 FN(conv_places)(map, pixel, rows, y, y_k);
                 if (kc)
                     FN(conv_im2col)(map, pixel, rows, k0, kc, x, packed_a, kc);
-                memset(packed_a + rows * kc, 0, (size_t)((MR - rows) * kc) * sizeof(T));
+                if (rows < MR)
+                    memset(packed_a + rows * kc, 0, (size_t)((MR - rows) * kc) * sizeof(T));
                 for (int64_t o = o0; o < o1; o += NR)
                     FN(conv_tile)(kc, rows, MIN(NR, o1 - o), packed_a, packed_b + (o - o0) * kc, y_k, o, bias, k0 == 0);
             }

@@ -50,14 +50,12 @@ static void FN(adamw)(int64_t count, T *const *p, const T *const *g, T *const *m
 static void FN(sgd_part)(int64_t lo, int64_t hi, T *restrict p, const T *restrict g, T *restrict b, T lr, T momentum, T rate,
                          T decay, int first, int nesterov)
 {
-    for (int64_t i = lo; i < hi; i++) {
-        const T g_i = g[i] + decay * p[i];
-        if (!b) {
-            p[i] -= lr * g_i;
-            continue;
-        }
-        b[i] = first ? g_i : momentum * b[i] + rate * g_i;
-        p[i] -= lr * (nesterov ? g_i + momentum * b[i] : b[i]);
+    for (int64_t i = lo; !b && i < hi; i++)
+        p[i] -= lr * (g[i] + decay * p[i]);
+    for (int64_t i = lo; b && i < hi; i++) {
+        const T g_i = g[i] + decay * p[i], b_i = first ? g_i : momentum * b[i] + rate * g_i;
+        b[i] = b_i;
+        p[i] -= lr * (nesterov ? g_i + momentum * b_i : b_i);
     }
 }
 
