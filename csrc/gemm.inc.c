@@ -77,12 +77,28 @@ INLINE void FN(gemm_tile)(int64_t k, int64_t rows, int64_t columns, const T *a, 
         FN(gemm_store_row)(acc[i], columns, c + i * c_i, bias, first);
 }
 
+/* n elements, and zeros up to `width`. */
+INLINE void FN(gemm_pack_row)(int64_t n, int64_t width, const T *from, T *packed)
+{
+    for (int64_t j = 0; j < width; j += VL) {
+        vec x = {0};
+        if (j < n)
+            x = FN(load)(from + j, n - j);
+        FN(store)(packed + j, width - j, x);
+    }
+}
+
 /* A block of up to MR rows as (k, MR), absent rows zero. */
 static void FN(gemm_pack_a)(int64_t rows, int64_t k, const T *a, int64_t a_i, int64_t a_p, T *packed)
 {
     if (rows == MR && a_i == 1) {
         for (int64_t p = 0; p < k; p++)
             memcpy(packed + p * MR, a + p * a_p, MR * sizeof(T));
+        return;
+    }
+    if (a_i == 1) {
+        for (int64_t p = 0; p < k; p++)
+            FN(gemm_pack_row)(rows, MR, a + p * a_p, packed + p * MR);
         return;
     }
     if (rows < MR)
@@ -99,6 +115,11 @@ static void FN(gemm_pack_b)(int64_t k, int64_t columns, const T *b, int64_t b_p,
         for (int64_t p = 0; p < k; p++)
             for (int v = 0; v < NV; v++)
                 *(vec *)(packed + p * NR + v * VL) = *(const vec *)(b + p * b_p + v * VL);
+        return;
+    }
+    if (b_j == 1) {
+        for (int64_t p = 0; p < k; p++)
+            FN(gemm_pack_row)(columns, NR, b + p * b_p, packed + p * NR);
         return;
     }
     if (columns < NR)
