@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from convolutions import BACKENDS, each, loops, random_like, transposed_loops
+from convolutions import BACKENDS, each, loops, needs_kernels, random_like, transposed_loops
 from scipy.signal import correlate
 
 import minivision as mv
@@ -189,6 +189,7 @@ def test_only_the_gradients_that_are_needed(backend):
             assert [g is not None for g in pulled] == list(map(bool, needs))
 
 
+@needs_kernels
 def test_images_stay_channels_last():
     x, weight = np.ones((2, 4, 5, 6), np.float32), np.ones((4, 3, 2, 2), np.float32)
     with mv.backend("c"):
