@@ -30,7 +30,7 @@ FAULTS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "every block of p counts as the first": ("in_place : NULL, p == 0,", "in_place : NULL, 1,"),
         "the short last block of p is left out": ("p < k; p += GEMM_KC", "p <= MAX(0, k - GEMM_KC); p += GEMM_KC"),
         "A is packed without its stride along p": ("MR, a + p * a_p, packed", "MR, a + p, packed"),
-        "A is packed without its stride along i": ("= a[i * a_i + p * a_p]", "= a[i + p * a_p]"),
+        "A is packed without its stride along i": ("MR + i] = a[i * a_i + p * a_p]", "MR + i] = a[i + p * a_p]"),
         "B is packed without its stride along j": ("= b[p * b_p + j * b_j]", "= b[p * b_p + j]"),
     },
     ("threads", "gemm.inc.c"): {
