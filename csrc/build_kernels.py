@@ -10,6 +10,7 @@ import platform
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from cffi import FFI
 
@@ -97,21 +98,21 @@ def make_ffi(
     return ffi
 
 
-def add_isa_flags(compiler) -> None:  # type: ignore[no-untyped-def]
+def add_isa_flags(compiler: Any) -> None:
     """Makes a distutils compiler give each isa_*.c the flags of its instruction set."""
     compile_one = compiler._compile
 
-    def compile_with_isa(obj, src, ext, cc_args, extra_postargs, pp_opts):  # type: ignore[no-untyped-def]
+    def compile_with_isa(obj: str, src: str, ext: str, cc_args: Any, extra_postargs: list[str], pp_opts: Any) -> None:
         compile_one(obj, src, ext, cc_args, [*extra_postargs, *ISA_FLAGS.get(Path(src).stem, [])], pp_opts)
 
     compiler._compile = compile_with_isa
 
 
-def compile_side_by_side(compiler) -> None:  # type: ignore[no-untyped-def]
+def compile_side_by_side(compiler: Any) -> None:
     """Makes a distutils compiler translate the files of one extension at once, on all processors."""
     compile_all = compiler.compile
 
-    def compile_each(sources, *args, **kwargs):  # type: ignore[no-untyped-def]
+    def compile_each(sources: list[str], *args: Any, **kwargs: Any) -> list[str]:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return [name for names in pool.map(lambda source: compile_all([source], *args, **kwargs), sources) for name in names]
 

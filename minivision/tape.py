@@ -19,7 +19,7 @@ from .errors import GraphError, changed_in_place, freed_graph
 from .recording import set_grad_enabled
 
 NUMPY: dict[Any, Callable[..., Any]] = {}  # NumPy function -> what it means on Tensors
-METHODS: dict[str, Callable[..., Any]] = {}  # name -> torch.Tensor's method of that name
+METHODS: dict[str, Any] = {}  # name -> torch.Tensor's method of that name
 _serial = itertools.count()
 
 

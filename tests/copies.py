@@ -32,7 +32,7 @@ def on_threads(call: object) -> Iterator[tuple[int, object]]:
     for count in (1, 2):
         kernels.set_num_threads(count)
         try:
-            yield count, call()  # type: ignore[operator]
+            yield count, call()
         finally:
             kernels.set_num_threads(before)
 
@@ -87,7 +87,7 @@ def tables() -> Sweep:
 
 def _padding(weight: np.ndarray, rows: np.ndarray, dy: np.ndarray) -> Sweep:
     """The gradient of a table, of which one row is left out."""
-    (dweight, _) = kernels.embedding.vjp(dy, (rows, len(weight)), needs=(True, False), padding_idx=int(rows[0]))  # type: ignore[misc]
+    (dweight, _) = kernels.embedding.vjp(dy, (rows, len(weight)), needs=(True, False), padding_idx=int(rows[0]))
     with backend("numpy"):
         expected = OPS["embedding"].vjp(dy, (rows, len(weight)), padding_idx=int(rows[0]))[0]
     yield f"embedding {weight.shape}, {weight.dtype}, without a row", same(dweight, expected)

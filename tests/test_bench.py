@@ -171,7 +171,7 @@ def test_torch_is_found_with_its_version(bare: str, tmp_path: Path, monkeypatch:
 )
 def test_settings_that_time_nothing(setting: dict[str, float], message: str) -> None:
     with pytest.raises(SettingError, match=message):
-        next(bench.run([WORK[TINY]], **setting))  # type: ignore[arg-type]
+        next(bench.run([WORK[TINY]], **setting))
 
 
 # -------------------------------------------------------------------------------------------------------------- figures

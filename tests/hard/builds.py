@@ -12,12 +12,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 CSRC = ROOT / "csrc"
 sys.path.insert(0, str(CSRC))
-import build_kernels  # noqa: E402
+import build_kernels  # noqa: E402  (csrc is no package: its folder had to be named first)
 
 
 def run(command: list[str], check: bool = True, **options: object) -> subprocess.CompletedProcess[str]:
     """A command with its output; where it fails and may not, the program ends with what it said."""
-    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)  # type: ignore[call-overload]
+    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
     if check and done.returncode:
         sys.exit(f"{' '.join(command)}\nended with status {done.returncode}\n{done.stdout}")
     return done

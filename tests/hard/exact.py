@@ -34,7 +34,7 @@ for name, module in list(sys.modules.items()):
         for replacement in (empty, workspace):
             if getattr(module, replacement.__name__, None) is getattr(library, replacement.__name__) and module is not library:
                 setattr(module, replacement.__name__, replacement)
-library.empty, library.workspace = empty, workspace  # type: ignore[assignment]
+library.empty, library.workspace = empty, workspace
 
 if __name__ == "__main__":
     sys.argv = sys.argv[1:]

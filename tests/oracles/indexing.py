@@ -34,47 +34,52 @@ def _index_of(rng, shape):
     return tuple(parts)
 
 
-def _taken(shape, index):
-    """(shape of the result, its places in row order, the place that each is taken from): NumPy's rules, written out."""
-    plan, axis = [], 0  # (kind, axis of x, its numbers)
+def _numbers(part, n):
+    """(kind, the numbers that a part of an index takes of an axis of n)."""
+    numbers = list(range(n))
+    if isinstance(part, slice):
+        return "slice", numbers[part]
+    if isinstance(part, int):
+        return "number", [numbers[part]]
+    return "list", [i for i in numbers if part[i]] if part.dtype == bool else [numbers[int(i)] for i in part]
+
+
+def _plan(shape, index):
+    """(kind, axis of x or None for a new one, its numbers), part by part; axes that the index leaves out are whole."""
+    plan, axis = [], 0
     for part in index:
         if part is None:
             plan.append(("new", None, [0]))
         elif part is not Ellipsis:
-            numbers = list(range(shape[axis]))
-            if isinstance(part, slice):
-                plan.append(("slice", axis, numbers[part]))
-            elif isinstance(part, int):
-                plan.append(("number", axis, [numbers[part]]))
-            elif part.dtype == bool:
-                plan.append(("list", axis, [i for i in numbers if part[i]]))
-            else:
-                plan.append(("list", axis, [numbers[int(i)] for i in part]))
+            kind, numbers = _numbers(part, shape[axis])
+            plan.append((kind, axis, numbers))
             axis += 1
-    plan += [("slice", a, list(range(shape[a]))) for a in range(axis, len(shape))]
-    lists = [k for k, (kind, *_) in enumerate(plan) if kind == "list"]
+    return plan + [("slice", a, list(range(shape[a]))) for a in range(axis, len(shape))]
+
+
+def _taken(shape, index):
+    """(shape of the result, the place that each of its elements is taken from, in row order): NumPy's rules, written out."""
+    plan = _plan(shape, index)
+    lists = [numbers for kind, _, numbers in plan if kind == "list"]
     # numbers beside lists are lists of one, all run together, and stand where they stood if they stood side by side
     advanced = [k for k, (kind, *_) in enumerate(plan) if kind == "list" or (lists and kind == "number")]
-    together = not advanced or advanced[-1] - advanced[0] == len(advanced) - 1
+    together = bool(advanced) and advanced[-1] - advanced[0] == len(advanced) - 1
     others = [k for k in range(len(plan)) if k not in advanced and plan[k][0] != "number"]
-    length = max([len(plan[k][2]) for k in lists], default=1)
-    if any(len(plan[k][2]) == 0 for k in lists):
-        length = 0
-    front = [k for k in others if together and advanced and k < advanced[0]]
+    front = [k for k in others if together and k < advanced[0]]
+    length = 0 if not all(lists) else max(map(len, lists), default=1)
     axes = [*(len(plan[k][2]) for k in front), *([length] if lists else [])]
     axes += [len(plan[k][2]) for k in others if k not in front]
-    sources = []
-    for place in elements(axes):
-        rest, source = list(place), [0] * len(shape)
-        run = rest.pop(len(front)) if lists else 0
-        for k, i in zip(others, rest, strict=True):
-            if plan[k][1] is not None:
-                source[plan[k][1]] = plan[k][2][i]
-        for k, (kind, a, numbers) in enumerate(plan):
-            if k in advanced or kind == "number":
-                source[a] = numbers[run if len(numbers) > 1 else 0]
-        sources.append(tuple(source))
-    return tuple(axes), sources
+    return tuple(axes), [_source(plan, shape, others, list(place), len(front) if lists else None) for place in elements(axes)]
+
+
+def _source(plan, shape, others, place, run_at):
+    """Where one element comes from; run_at: the position in `place` that counts along the lists, if there are any."""
+    run, source = 0 if run_at is None else place.pop(run_at), [0] * len(shape)
+    steps = dict(zip(others, place, strict=True))
+    for k, (_, axis, numbers) in enumerate(plan):
+        if axis is not None:
+            source[axis] = numbers[steps.get(k, run if len(numbers) > 1 else 0)]
+    return tuple(source)
 
 
 def _getitem_call(rng):

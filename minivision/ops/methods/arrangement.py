@@ -79,7 +79,7 @@ def transpose(self: Any, dim0: int, dim1: int) -> Any:
 
 
 METHODS["swapaxes"] = METHODS["swapdims"] = transpose
-METHODS["mT"] = property(lambda self: transpose(self, -2, -1))  # type: ignore[assignment]
+METHODS["mT"] = property(lambda self: transpose(self, -2, -1))
 
 
 @method
