@@ -9,6 +9,7 @@ import numpy as np
 
 from ...ops.conv import _conv_transpose2d, _conv_transpose2d_vjp
 from ..case import Case, Mutant, normal, with_constants
+from .conv import _filters_turned, _groups_turned
 
 # label -> shapes of x, weight and bias, attributes
 TRANSPOSES: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -50,15 +51,6 @@ def _with(change):
         return change(partial(_conv_transpose2d_vjp, needs=(True, True, True), groups=groups, **windows), dy, kept, groups)
 
     return vjp
-
-
-def _filters_turned(right, dy, kept, groups):
-    return right(dy, (kept[0], kept[1][:, :, ::-1, ::-1], kept[2]))
-
-
-def _groups_turned(right, dy, kept, groups):
-    weight = kept[1].reshape(groups, -1, *kept[1].shape[1:])[::-1].reshape(kept[1].shape)
-    return right(dy, (kept[0], weight, kept[2]))
 
 
 def _bias_of_x(right, dy, kept, groups):
