@@ -1,5 +1,6 @@
 /* Layer normalisation (Ba et al. 2016):  y = h w + b,  h = (x - mean) r,  r = 1 / sqrt(variance + eps);
- * RMS normalisation (Zhang & Sennrich 2019): the same with mean 0 and no b.
+ * RMS normalisation (Zhang & Sennrich 2019): the same with mean 0 and no b. Where a residual is given, x + residual is what
+ * is normalised: a few rows of it are still in the cache when they are written, and so are those of its cotangent.
  *
  *   i  row, 0..m      j  position in the row, 0..n
  *
@@ -39,6 +40,16 @@ static void FN(layer_norm_definition)(int64_t n, const T *x, const T *w, const T
  * once for all of them. Each pass is a loop over whole vectors, then the end of the rows: `left` elements from j on. While the
  * rows at hand are worked on, each pass fetches a part of what the next ones need. */
 #define ROWS 4
+
+/* c = a + b, n elements; c may be a. */
+INLINE void FN(add_arrays)(int64_t n, const T *a, const T *b, T *c)
+{
+    int64_t j = 0;
+    for (; j + VL <= n; j += VL)
+        *(vec *)(c + j) = FN(load_once)(a + j) + FN(load_once)(b + j);
+    if (j < n)
+        FN(store)(c + j, n - j, FN(load)(a + j, n - j) + FN(load)(b + j, n - j));
+}
 
 /* s_i += x_ij, or (x_ij - m_i)^2 */
 INLINE void FN(add_rows)(int q, int64_t n, int64_t j, int64_t left, const T *x, const T *m, vec *s)
@@ -114,16 +125,20 @@ INLINE void FN(layer_norm_task)(int64_t rows, int64_t n, const T *x, const T *w,
         FN(layer_norm_rows)(1, n, x + i * n, w, b, eps, centred, y + i * n, centred ? mean + i : NULL, r + i);
 }
 
-/* mean NULL: RMS norm */
-static void FN(layer_norm)(int64_t m, int64_t n, const T *x, const T *w, const T *b, T eps, T *y, T *mean, T *r, int64_t threads)
+/* mean NULL: RMS norm; residual NULL: of x alone */
+static void FN(layer_norm)(int64_t m, int64_t n, const T *x, const T *residual, const T *w, const T *b, T eps, T *total, T *y,
+                           T *mean, T *r, int64_t threads)
 {
 #pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1 && m * n > SERIAL_ELEMENTS)
     for (int64_t i = 0; i < m; i += ROWS) {
         const int64_t rows = MIN(ROWS, m - i);
+        const T *x_i = residual ? total + i * n : x + i * n;
+        if (residual)
+            FN(add_arrays)(rows * n, x + i * n, residual + i * n, total + i * n);
         if (mean)
-            FN(layer_norm_task)(rows, n, x + i * n, w, b, eps, 1, y + i * n, mean + i, r + i);
+            FN(layer_norm_task)(rows, n, x_i, w, b, eps, 1, y + i * n, mean + i, r + i);
         else
-            FN(layer_norm_task)(rows, n, x + i * n, w, b, eps, 0, y + i * n, NULL, r + i);
+            FN(layer_norm_task)(rows, n, x_i, w, b, eps, 0, y + i * n, NULL, r + i);
     }
 }
 
@@ -185,14 +200,20 @@ INLINE void FN(layer_norm_rows_vjp)(int q, int64_t n, const T *dy, const T *x, c
         FN(write_rows_vjp)(q, n, j, n - j, dy, x, w, m, s, slope, level, dx);
 }
 
-INLINE void FN(layer_norm_chunk_vjp)(int64_t m, int64_t n, const T *dy, const T *x, const T *w, const T *mean, const T *r,
-                                     int centred, T *dx, T *dw, T *db)
+/* ds: NULL, or what else x's cotangent consists of */
+INLINE void FN(layer_norm_chunk_vjp)(int64_t m, int64_t n, const T *ds, const T *dy, const T *x, const T *w, const T *mean,
+                                     const T *r, int centred, T *dx, T *dw, T *db)
 {
-    int64_t i = 0;
-    for (; i + ROWS <= m; i += ROWS)
-        FN(layer_norm_rows_vjp)(ROWS, n, dy + i * n, x + i * n, w, centred ? mean + i : NULL, r + i, centred, dx + i * n, dw, db);
-    for (; i < m; i++)
-        FN(layer_norm_rows_vjp)(1, n, dy + i * n, x + i * n, w, centred ? mean + i : NULL, r + i, centred, dx + i * n, dw, db);
+    for (int64_t i = 0, rows = ROWS; i < m; i += rows) {
+        T *dx_i = dx + i * n;
+        rows = m - i < ROWS ? 1 : ROWS;
+        if (rows == ROWS)
+            FN(layer_norm_rows_vjp)(ROWS, n, dy + i * n, x + i * n, w, centred ? mean + i : NULL, r + i, centred, dx_i, dw, db);
+        else
+            FN(layer_norm_rows_vjp)(1, n, dy + i * n, x + i * n, w, centred ? mean + i : NULL, r + i, centred, dx_i, dw, db);
+        if (ds)
+            FN(add_arrays)(rows * n, dx_i, ds + i * n, dx_i);
+    }
 }
 
 /* total_j = sum of the chunks' partial sums, in order */
@@ -205,19 +226,19 @@ static void FN(add_chunks)(int64_t n, int64_t stride, const T *partial, T *total
 }
 
 /* partial: SUM_CHUNKS * 2 * n elements of workspace */
-static void FN(layer_norm_vjp)(int64_t m, int64_t n, const T *dy, const T *x, const T *w, const T *mean, const T *r, T *dx, T *dw,
-                               T *db, T *partial, int64_t threads)
+static void FN(layer_norm_vjp)(int64_t m, int64_t n, const T *ds, const T *dy, const T *x, const T *w, const T *mean, const T *r,
+                               T *dx, T *dw, T *db, T *partial, int64_t threads)
 {
 #pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1 && m * n > SERIAL_ELEMENTS)
     for (int64_t chunk = 0; chunk < SUM_CHUNKS; chunk++) {
         T *dw_c = partial + chunk * 2 * n, *db_c = dw_c + n;
         memset(dw_c, 0, (size_t)(2 * n) * sizeof(T));
         const int64_t begin = m * chunk / SUM_CHUNKS, rows = m * (chunk + 1) / SUM_CHUNKS - begin;
-        const T *dy_c = dy + begin * n, *x_c = x + begin * n;
+        const T *ds_c = ds ? ds + begin * n : NULL, *dy_c = dy + begin * n, *x_c = x + begin * n;
         if (mean)
-            FN(layer_norm_chunk_vjp)(rows, n, dy_c, x_c, w, mean + begin, r + begin, 1, dx + begin * n, dw_c, db_c);
+            FN(layer_norm_chunk_vjp)(rows, n, ds_c, dy_c, x_c, w, mean + begin, r + begin, 1, dx + begin * n, dw_c, db_c);
         else
-            FN(layer_norm_chunk_vjp)(rows, n, dy_c, x_c, w, NULL, r + begin, 0, dx + begin * n, dw_c, db_c);
+            FN(layer_norm_chunk_vjp)(rows, n, ds_c, dy_c, x_c, w, NULL, r + begin, 0, dx + begin * n, dw_c, db_c);
     }
     FN(add_chunks)(n, 2 * n, partial, dw);
     FN(add_chunks)(n, 2 * n, partial + n, db);

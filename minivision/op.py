@@ -29,7 +29,7 @@ class Op:
     def __init__(self, name: str, definition: Callable[..., Any], vjp: Callable[..., Any], kernel: Any, view: bool, once: str):
         self.name, self.definition, self.vjp, self.kernel, self.view, self.once = name, definition, vjp, kernel, view, once
         self.signature = Signature(name, definition)
-        self._takes_needs = "needs" in inspect.signature(vjp).parameters
+        self._takes_needs, self._takes_parts = (name in inspect.signature(vjp).parameters for name in ("needs", "parts"))
 
     def __call__(self, *args: Any, **attrs: Any) -> Any:
         arrays = tuple(a.data if isinstance(a, Tensor) else _number(a, args) if isinstance(a, np.generic) else a for a in args)
@@ -72,8 +72,8 @@ class Op:
     def pull(self, dy: Any, kept: tuple[Any, ...], needs: tuple[bool, ...], attrs: dict[str, Any]) -> tuple[Any, ...]:
         """One cotangent for each argument; those that `needs` does not ask for may be None."""
         done: Any = NotImplemented
-        dy = dy if isinstance(dy, Tensor) else np.asarray(dy)  # a Part is one where it is needed whole
-        if isinstance(dy, np.ndarray) and self.kernel and self.kernel.vjp and get_backend() == "c":
+        dy = dy if isinstance(dy, Tensor) or self._takes_parts else np.asarray(dy)  # Parts are put together where needed whole
+        if not isinstance(dy, Tensor) and self.kernel and self.kernel.vjp and get_backend() == "c":
             done = self.kernel.vjp(dy, kept, needs=needs, **attrs)
         if done is NotImplemented:
             done = self.vjp(dy, kept, **({"needs": needs} if self._takes_needs else {}), **attrs)

@@ -125,6 +125,7 @@ def layer_norm() -> Probe:
     sizes = [(2, 3), (3, 4), (1, 7), (15, 2), (16, 3), (17, 5), (33, 2), (2, 8), (2, 9), (1, 17), (1, 33)]
     yield from _against_definition("layer_norm", _sizes([((rows, n), (n,), (n,)) for rows, n in sizes]))
     yield from _against_definition("layer_norm", _sizes([((rows, n),) for rows, n in [*sizes, (1, 1), (3, 1)]], None, None))
+    yield from _against_definition("add_layer_norm", _sizes([((rows, n), (rows, n), (n,), (n,)) for rows, n in [*sizes, (6, 9)]]))
 
 
 def softmax() -> Probe:
@@ -190,6 +191,7 @@ def _threaded(rng: np.random.Generator, dtype: type) -> dict[str, Callable[[], n
         "columns of a product": case_of("linear", (40, 70), (131, 70), (131,)),
         "batch": case_of("matmul", (3, 64, 64), (3, 64, 64)),
         "layer_norm": case_of("layer_norm", (700, 33), (33,), (33,)),
+        "add_layer_norm": case_of("add_layer_norm", (700, 33), (700, 33), (33,), (33,)),
         "batch_norm, channels last": case_of("batch_norm", (9000, 20), (20,), (20,)),
         "batch_norm, channels first": case_of("batch_norm", (6, 20, 33, 40), (20,), (20,)),
         "group_norm": case_of("group_norm", (3, 20, 45, 40), (20,), (20,), groups=5),

@@ -46,6 +46,7 @@ def large_arguments(n: int = B) -> dict[str, tuple[tuple[Any, ...], dict[str, An
         "softmax": ((array(n, n),), {}), "log_softmax": ((array(n, n),), {"axis": 0}),
         "cross_entropy": ((array(2, n * n // 4), index(2), None), {}),
         "layer_norm": ((array(n, n), None, None), {}), "rms_norm": ((array(n, n), None), {}),
+        "add_layer_norm": ((array(n, n), array(n, n), None, None), {}),
         "batch_norm": ((array(n, 3, n), array(3), array(3), None), {}),
         "batch_norm_eval": ((array(n, 3, n), *[array(3)] * 4, None), {}),
         "group_norm": ((array(n, 4, n), array(4), array(4)), {"groups": 2}),

@@ -76,6 +76,10 @@ FAULTS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "the mean is taken for a constant": ("- d * slope[i] - level[i])", "- d * slope[i])"),
         "four rows have the root of the first": ("- m[i]) * s[i];\n        if (w)", "- m[i]) * s[0];\n        if (w)"),
         "the last chunk of rows is left out": ("SUM_CHUNKS; chunk++)\n        for", "SUM_CHUNKS - 1; chunk++)\n        for"),
+        "the sum lacks the residual": ("FN(load_once)(a + j) + FN(load_once)(b + j)", "FN(load_once)(a + j)"),
+        "the last elements lack the residual": ("FN(load)(a + j, n - j) + FN(load)(b + j, n - j)", "FN(load)(a + j, n - j)"),
+        "the rows after the last four lack the sum's cotangent": ("if (ds)", "if (ds && rows == ROWS)"),
+        "x is normalised without the residual": ("residual ? total + i * n : x + i * n", "x + i * n"),
     },
     ("rms_norm", "norm.inc.c"): {
         "RMS norm is centred": ("if (centred)\n        FN(mean_of_rows)", "if (1)\n        FN(mean_of_rows)"),

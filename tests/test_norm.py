@@ -11,6 +11,8 @@ import pytest
 import minivision as mv
 import minivision.functional as F
 from minivision import nn
+from minivision.op import OPS
+from minivision.ops.indexing import Parts
 
 
 def normal(*shape, seed=5):
@@ -53,6 +55,50 @@ def test_a_weight_of_several_axes_that_does_not_fit():
     for run in (F.layer_norm, F.rms_norm):
         with pytest.raises(mv.ShapeError, match=r"weight is \(3, 2\), but normalized_shape is \(2, 3\)"):
             run(np.zeros((4, 2, 3)), (2, 3), np.ones((3, 2)))
+
+
+USES = {
+    "both": lambda s, y: (s * s).sum() + y.sum() * 2.0 + (y * y * y).sum(),
+    "the sum alone": lambda s, y: (s * s).sum(),
+    "the normalised alone": lambda s, y: (y * y * y).sum(),
+    "rows of both": lambda s, y: (s[0] * y[1]).sum(),
+}
+
+
+@pytest.mark.parametrize("shape", [(6,), (4, 6)])
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_a_sum_and_its_layer_norm_in_one_pass(shape, use):
+    """Equal to the two one after the other, in both element types, with gradients of gradients."""
+    arrays = [normal(2, 4, 6), normal(2, 4, 6, seed=6), normal(*shape, seed=7), normal(*shape, seed=8)]
+
+    def separate(x, residual, *parameters):
+        s = x + residual
+        return s, F.layer_norm(s, shape, *parameters, 0.1)
+
+    for dtype, tolerance in ((np.float32, 1e-4), (np.float64, 1e-11)):
+        found = []
+        for run in (separate, lambda x, r, *parameters: F.add_layer_norm(x, r, shape, *parameters, 0.1)):
+            tensors = [mv.tensor(a.astype(dtype), requires_grad=True) for a in arrays]
+            loss = use(*run(*tensors))
+            first = mv.grad(loss, tensors[:2], create_graph=True)
+            second = mv.grad((first[0] * first[1]).sum(), tensors[:2])
+            found.append([a.numpy() for a in (loss.detach(), *(g.detach() for g in first), *second)])
+        for expected, came in zip(*found, strict=True):
+            np.testing.assert_allclose(came, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())
+
+
+def test_the_cotangents_of_a_sum_and_its_layer_norm_are_not_copied_together():
+    x, residual, ds, dy = (normal(3, 4, seed=seed) for seed in range(4))
+    both, kept = OPS["add_layer_norm"].forward((x, residual, None, None), {})
+    parts = Parts(ds, 0, both.shape, (0, 1, 2)) + Parts(dy, 1, both.shape, (0, 1, 2))
+    apart = OPS["add_layer_norm"].pull(parts, kept, (True, True, False, False), {})[0]
+    assert parts.total is None
+    np.testing.assert_array_equal(apart, OPS["add_layer_norm"].pull(np.stack([ds, dy]), kept, (True, True, False, False), {})[0])
+
+
+def test_a_residual_of_another_shape():
+    with pytest.raises(mv.ShapeError, match="input and residual are added: same shape"):
+        F.add_layer_norm(np.zeros((2, 3, 4)), np.zeros((2, 4, 3)), (3, 4))
 
 
 def test_layer_norm_2d_is_layer_norm_of_each_pixel():

@@ -13,7 +13,9 @@ from ..errors import ShapeError
 from ..ops.elementwise import raw
 from ..tape import Tensor
 
-__all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "rms_norm", "weight_norm"]
+__all__ = [
+    "add_layer_norm", "batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "rms_norm", "weight_norm",
+]  # fmt: skip
 
 
 def _check_normalized(operation: str, input: Any, normalized_shape: Sequence[int]) -> None:
@@ -24,14 +26,14 @@ def _check_normalized(operation: str, input: Any, normalized_shape: Sequence[int
         raise ShapeError(operation, problem, f"input {tuple(input.shape)}", "normalized_shape are the last axes of input")
 
 
-def _by_rows(op: Any, input: Any, normalized_shape: Sequence[int], parameters: Sequence[Any], eps: float) -> Any:
+def _by_rows(op: Any, inputs: Sequence[Any], normalized_shape: Sequence[int], parameters: Sequence[Any], eps: float) -> Any:
     """An operation on the last axis, on the last len(normalized_shape) axes as one."""
     if len(normalized_shape) == 1:
-        return op(input, *parameters, eps=eps)
-    lead = input.shape[: input.ndim - len(normalized_shape)]
-    rows = np.reshape(input, (*lead, math.prod(normalized_shape)))
-    flat = [None if p is None else np.reshape(p, (-1,)) for p in parameters]
-    return np.reshape(op(rows, *flat, eps=eps), input.shape)
+        return op(*inputs, *parameters, eps=eps)
+    n = math.prod(normalized_shape)
+    rows = [np.reshape(x, (*x.shape[: x.ndim - len(normalized_shape)], n)) for x in inputs]
+    y = op(*rows, *(None if p is None else np.reshape(p, (-1,)) for p in parameters), eps=eps)
+    return np.reshape(y, (*y.shape[:-1], *normalized_shape))
 
 
 def _check_affine(operation: str, normalized_shape: Sequence[int], **parameters: Any) -> None:
@@ -50,7 +52,24 @@ def layer_norm(input: Any, normalized_shape: Sequence[int], weight: Any = None, 
     _check_normalized("layer_norm", input, normalized_shape)
     if len(normalized_shape) > 1:
         _check_affine("layer_norm", normalized_shape, weight=weight, bias=bias)
-    return _by_rows(ops.norm.layer_norm, input, normalized_shape, (weight, bias), eps)
+    return _by_rows(ops.norm.layer_norm, (input,), normalized_shape, (weight, bias), eps)
+
+
+def add_layer_norm(
+    input: Any, residual: Any, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> tuple[Any, Any]:
+    """(s, layer_norm(s)),  s = input + residual, in one pass over memory: what a branch of a Transformer and the next one share.
+
+    input and residual have one shape; ShapeError otherwise. The rest is as in layer_norm.
+    """
+    if tuple(input.shape) != tuple(residual.shape):
+        given = f"input {tuple(input.shape)}, residual {tuple(residual.shape)}"
+        raise ShapeError("add_layer_norm", "input and residual are added: same shape", given, "expand() the smaller one")
+    _check_normalized("add_layer_norm", input, normalized_shape)
+    if len(normalized_shape) > 1:
+        _check_affine("add_layer_norm", normalized_shape, weight=weight, bias=bias)
+    both = _by_rows(ops.norm.add_layer_norm, (input, residual), normalized_shape, (weight, bias), eps)
+    return both[0], both[1]
 
 
 def rms_norm(input: Any, normalized_shape: Sequence[int], weight: Any = None, eps: float | None = None) -> Any:
@@ -62,7 +81,7 @@ def rms_norm(input: Any, normalized_shape: Sequence[int], weight: Any = None, ep
     if len(normalized_shape) > 1:
         _check_affine("rms_norm", normalized_shape, weight=weight)
     eps = float(np.finfo(input.dtype).eps) if eps is None else eps
-    return _by_rows(ops.norm.rms_norm, input, normalized_shape, (weight,), eps)
+    return _by_rows(ops.norm.rms_norm, (input,), normalized_shape, (weight,), eps)
 
 
 def batch_norm(

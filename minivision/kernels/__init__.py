@@ -27,7 +27,7 @@ from .elementwise import (
 )
 from .embedding import embedding, gather, index_add, index_select, scatter_add
 from .matmul import linear, matmul
-from .norm import layer_norm, rms_norm, sum_rows
+from .norm import add_layer_norm, layer_norm, rms_norm, sum_rows
 from .optim import adamw, sgd
 from .peak import bandwidth, peak
 from .pool import adaptive_avg_pool2d, adaptive_max_pool2d, avg_pool2d, max_pool2d
@@ -40,6 +40,7 @@ __all__ = [
     "adamw",
     "adaptive_avg_pool2d",
     "adaptive_max_pool2d",
+    "add_layer_norm",
     "attention",
     "avg_pool2d",
     "bandwidth",

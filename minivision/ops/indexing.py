@@ -16,36 +16,47 @@ from ..tape import NUMPY
 from .elementwise import raw
 
 
-class Part:
-    """The cotangent of an array of which one part was taken: dy there, 0 elsewhere.
+class Parts:
+    """The cotangent of an array of which parts were taken: a dy for each of them, 0 elsewhere.
 
     Parts of one array (queries, keys and values; the halves of a split) are added into the same memory, one after another,
     instead of being spread over an array each. The memory has the array's own order of axes, so that views of it stay views.
+    A VJP that reads its cotangent along the first axis alone calls it `parts`, and spares them the way into that memory.
     """
 
     base = None  # its memory is nobody else's
 
     def __init__(self, dy: np.ndarray, index: Any, shape: tuple[int, ...], order: tuple[int, ...]) -> None:
-        self.dy, self.index, self.shape, self.order, self.dtype = dy, index, shape, order, dy.dtype
+        self.apart, self.shape, self.order, self.dtype = [(index, dy)], shape, order, dy.dtype
         self.total: np.ndarray | None = None
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         if self.total is None:
             sizes = [self.shape[axis] for axis in self.order]
             self.total = np.zeros(sizes, self.dtype).transpose(np.argsort(self.order))
-            self.total[self.index] = self.dy
+            index, dy = self.apart.pop(0)
+            self.total[index] = dy
+        for index, dy in self.apart:
+            self.total[index] += dy
+        self.apart = []
         return self.total if dtype is None else self.total.astype(dtype, copy=False)
 
-    def __add__(self, other: Any) -> Part:
-        total = self.__array__()
-        if isinstance(other, Part) and other.total is None:
-            total[other.index] += other.dy
+    def __getitem__(self, i: int) -> np.ndarray:
+        """The cotangent of element i of the first axis; as it came, where each element came once and by its number."""
+        each, places = {index: dy for index, dy in self.apart if type(index) is int}, set(range(self.shape[0]))
+        apart = self.total is None and len(self.apart) == len(places) and each.keys() == places
+        return each[i] if apart else self.__array__()[i]
+
+    def __add__(self, other: Any) -> Parts:
+        if isinstance(other, Parts) and other.total is None:
+            self.apart += other.apart
         else:
+            total = self.__array__()
             total += np.asarray(other)
         return self
 
     __radd__ = __add__
-    __array_ufunc__ = None  # array + Part comes here
+    __array_ufunc__ = None  # array + Parts comes here
 
 
 def memory_order(x: np.ndarray) -> tuple[int, ...]:
@@ -65,7 +76,7 @@ def _getitem_vjp(dy, kept, *, index):
     """dx[index] += dy, 0 elsewhere"""
     shape, order = kept
     if isinstance(dy, np.ndarray) and takes_once(index):
-        return Part(dy, index, shape, order)
+        return Parts(dy, index, shape, order)
     return put(dy, index=index, shape=shape)
 
 

@@ -34,6 +34,25 @@ def _layer_norm_vjp(dy, kept, *, eps=1e-5):
     return dx, None if weight is None else np.sum(dy * h, axis=rows), np.sum(dy, axis=rows) if has_bias else None
 
 
+def _add_layer_norm(x, residual, weight, bias, *, eps=1e-5):
+    """s = x + residual, and h w + b, h = (s - m) r: its layer normalisation; the two in one array, s first
+
+    shapes: x(*, N), residual(*, N), weight(N), bias(N) -> y(2, *, N);  keeps: y, w, m, r
+    """
+    s = x + residual
+    normalised, (_, *kept) = _layer_norm(s, weight, bias, eps=eps)
+    y = np.stack([s, normalised])
+    return y, (y, *kept)
+
+
+def _add_layer_norm_vjp(parts, kept, *, eps=1e-5):
+    """dx = dresidual = dy_0 + d,  where d, dw, db are layer_norm's for dy_1"""
+    y, *more = kept
+    d, dw, db = _layer_norm_vjp(parts[1], (y[0], *more), eps=eps)
+    dx = parts[0] + d
+    return dx, dx, dw, db
+
+
 def _rms_norm(x, weight, *, eps=1e-5):
     """y = h w,  h = x r,  r = 1 / sqrt(mean x^2 + eps)   (Zhang & Sennrich 2019, eq. 4)
 
@@ -87,5 +106,6 @@ def _local_response_norm_vjp(dy, kept, *, size, alpha=1e-4, beta=0.75, k=1.0):
 
 
 layer_norm = op("layer_norm", _layer_norm, _layer_norm_vjp, kernel=kernels.layer_norm)
+add_layer_norm = op("add_layer_norm", _add_layer_norm, _add_layer_norm_vjp, kernel=kernels.add_layer_norm)
 rms_norm = op("rms_norm", _rms_norm, _rms_norm_vjp, kernel=kernels.rms_norm)
 local_response_norm = op("local_response_norm", _local_response_norm, _local_response_norm_vjp)

@@ -51,6 +51,19 @@ def _layer_norm(x: Any, weight: Any, bias: Any, eps: float) -> Any:
     return y
 
 
+def _summed_rows(rng: np.random.Generator) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    (x, *parameters), attrs = _rows(rng, 2)
+    return (x, rng.standard_normal(x.shape), *parameters), attrs
+
+
+def _add_layer_norm(x: Any, residual: Any, weight: Any, bias: Any, eps: float) -> Any:
+    y = np.empty((2, *x.shape))
+    for i in _indices(x.shape):
+        y[(0, *i)] = math.fsum([x[i], residual[i]])
+    y[1] = _layer_norm(y[0], weight, bias, eps)
+    return y
+
+
 def _rms_norm(x: Any, weight: Any, eps: float) -> Any:
     y = np.empty(x.shape)
     for lead in _indices(x.shape[:-1]):
@@ -163,6 +176,7 @@ def _weight_norm(v: Any, g: Any, dim: int | None) -> Any:
 
 ORACLES = {
     "layer_norm": Oracle(lambda rng: _rows(rng, 2), _layer_norm),
+    "add_layer_norm": Oracle(_summed_rows, _add_layer_norm),
     "rms_norm": Oracle(lambda rng: _rows(rng, 1), _rms_norm),
     "batch_norm": Oracle(_batch, _batch_norm),
     "batch_norm_eval": Oracle(_evaluation, _batch_norm_eval),

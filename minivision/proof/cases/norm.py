@@ -18,6 +18,16 @@ CASES = {
         Case("far from 0", lambda rng: (rng.standard_normal((2, 4)) + 100.0, *normal((4,), (4,))(rng))),
         Case("no rows", normal((0, 3), (3,), (3,))),
     ],
+    "add_layer_norm": [
+        Case("rows", normal((3, 4), (3, 4), (4,), (4,))),
+        Case("three axes", normal((2, 2, 3), (2, 2, 3), (3,), (3,))),
+        Case("one vector", normal((5,), (5,), (5,), (5,))),
+        Case("no weight, no bias", with_constants(normal((2, 4), (2, 4)), None, None)),
+        Case("no bias, large eps", with_constants(normal((2, 4), (2, 4), (4,)), None), {"eps": 0.5}),
+        Case("more rows than four at once", normal((6, 3), (6, 3), (3,), (3,))),
+        Case("far from 0", lambda rng: (rng.standard_normal((2, 4)) + 100.0, *normal((2, 4), (4,), (4,))(rng))),
+        Case("no rows", normal((0, 3), (0, 3), (3,), (3,))),
+    ],
     "rms_norm": [
         Case("rows", normal((3, 4), (4,))),
         Case("three axes", normal((2, 2, 3), (3,))),
@@ -65,6 +75,28 @@ def _weight_counted_twice(dy, kept, *, eps=1e-5):
     return r * (g - _mean(g) - h * _mean(g * h)), dw, np.sum(dy, axis=rows) if has_bias else None
 
 
+def _sum_and(change):
+    """A VJP of add_layer_norm whose cotangents of x and of the residual are `change(ds, d)`, d that of layer_norm; the rest is
+    right."""
+
+    def vjp(parts, kept, *, eps=1e-5):
+        y, *more = kept
+        d, *rest = _wrong(lambda g, h, r: r * (g - _mean(g) - h * _mean(g * h)))(parts[1], (y[0], *more))
+        return *change(parts[0], d), *rest
+
+    return vjp
+
+
+def _branch_alone(x, residual, weight, bias, *, eps=1e-5):
+    """x is normalised without the residual."""
+    m = _mean(x)
+    r = 1.0 / np.sqrt(_mean((x - m) ** 2) + eps)
+    h = (x - m) * r
+    h = h if weight is None else h * weight
+    y = np.stack([x + residual, h if bias is None else h + bias])
+    return y, (y, weight, m, r, bias is not None)
+
+
 def _rms(dx):
     """A VJP of rms_norm whose dx is `dx(g, h, r)`; the weight is right."""
 
@@ -109,6 +141,11 @@ MUTANTS = {
             _wrong(lambda g, h, r: r * (g - g.sum(-1, keepdims=True) - h * (g * h).sum(-1, keepdims=True))),
         ),
         Mutant("the weight counted twice", _weight_counted_twice),
+    ],
+    "add_layer_norm": [
+        Mutant("what the sum itself was used for is left out", _sum_and(lambda ds, d: (d, d))),
+        Mutant("the residual passes the normalisation by", _sum_and(lambda ds, d: (ds + d, ds))),
+        Mutant("the residual is added after the normalisation", definition=_branch_alone),
     ],
     "rms_norm": [
         Mutant("the root is taken for a constant", _rms(lambda g, h, r: r * g)),

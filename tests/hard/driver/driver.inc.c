@@ -49,11 +49,11 @@ static void FN(all)(void)
         for (int causal = 0; causal < 2; causal++)
             FN(heads)(ends[i] + 1, ends[COUNT(ends) - 1 - i], ends[i] % 7 + 1, ends[i] % 5 + 1, causal);
         for (int64_t j = 0; j < COUNT(ends); j++)
-            FN(rows)(ends[i], ends[j]), FN(exact)(ends[i], ends[j]);
+            FN(rows)(ends[i], ends[j]), FN(sums_of_rows)(ends[i], ends[j]), FN(exact)(ends[i], ends[j]);
         FN(adamws)(ends[i]);
     }
     FN(heads)(97, 50, 8, 13, 1);
-    FN(rows)(700, 33);
+    FN(rows)(700, 33), FN(sums_of_rows)(700, 33);
     FN(exact)(65, 130);
     FN(curves)();
     for (int64_t i = 0; i < COUNT(channels); i++) {

@@ -1,5 +1,26 @@
 /* Kernels on rows and on single elements. */
 
+/* x + dy, normalised in one pass, has the bits of its sum normalised afterwards; so have the gradients, x added to dx. */
+static void FN(sums_of_rows)(int64_t m, int64_t n)
+{
+    used = 0;
+    T *x = FN(drawn)(m * n), *dy = FN(drawn)(m * n), *w = FN(drawn)(n), *b = FN(drawn)(n), *s = FN(blank)(m * n);
+    T *y[2], *dx[2], *mean = FN(blank)(m), *r = FN(blank)(m), *dw = FN(blank)(n), *db = FN(blank)(n), *partial = FN(blank)(32 * n);
+    for (int joined = 0; joined < 2; joined++) {
+        y[joined] = FN(blank)(m * n), dx[joined] = FN(blank)(m * n);
+        for (int64_t i = 0; i < m * n && !joined; i++)
+            s[i] = x[i] + dy[i];
+        double *sum = FN(wide)(m * n, s, 0);
+        MV(layer_norm)(m, n, joined ? x : s, joined ? dy : NULL, w, b, (T)0.01, joined ? s : NULL, y[joined], mean, r, THREADS);
+        MV(layer_norm_vjp)(m, n, joined ? x : NULL, dy, s, w, mean, r, dx[joined], dw, db, partial, THREADS);
+        FN(near)("add_layer_norm, s", m * n, s, sum, NULL, -1);
+    }
+    for (int64_t i = 0; i < m * n; i++)
+        dx[0][i] += x[i];
+    FN(near)("add_layer_norm, y", m * n, y[1], FN(wide)(m * n, y[0], 0), NULL, -1);
+    FN(near)("add_layer_norm, dx", m * n, dx[1], FN(wide)(m * n, dx[0], 0), NULL, -1);
+}
+
 /* Rows: normalised, their sums, softmax and its logarithm, cross entropy; forward, and the gradients of each. */
 static void FN(rows)(int64_t m, int64_t n)
 {
@@ -11,8 +32,8 @@ static void FN(rows)(int64_t m, int64_t n)
     double *y_ = doubles(m * n), *size = doubles(m * n), *dx_ = doubles(m * n), *sx = doubles(m * n), *dw_ = doubles(n),
            *sw = doubles(n);
     double *db_ = doubles(n), *sb = doubles(n), *wx = FN(wide)(m * n, x, 0), *ww = FN(wide)(n, w, 0), *wb = FN(wide)(n, b, 0);
-    MV(layer_norm)(m, n, x, w, b, (T)0.01, y, mean, r, THREADS);
-    MV(layer_norm_vjp)(m, n, dy, x, w, mean, r, dx, dw, db, partial, THREADS);
+    MV(layer_norm)(m, n, x, NULL, w, b, (T)0.01, NULL, y, mean, r, THREADS);
+    MV(layer_norm_vjp)(m, n, NULL, dy, x, w, mean, r, dx, dw, db, partial, THREADS);
     for (int64_t i = 0; i < m; i++) {
         double mean_, r_, g = 0, gh = 0, sg = 0, sgh = 0;
         mv_layer_norm_definition_f64(n, wx + i * n, ww, wb, (double)(T)0.01, y_ + i * n, &mean_, &r_);
