@@ -135,11 +135,6 @@ static inline int conv_is_product(const struct conv_map *map)
     return 1;
 }
 
-#ifdef _OPENMP
-#define THREAD ((int64_t)omp_get_thread_num())
-#else
-#define THREAD ((int64_t)0)
-#endif
 #endif
 
 /* The definition, and by the product rule both derivatives; results start at zero (y at the bias), NULL is not wanted. */

@@ -28,13 +28,21 @@ FAULTS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "a tile overwrites the earlier blocks of p": ("if (!first)", "if (0)"),
         "a vector more than half a panel is left out": ("columns <= HALF_NV * VL", "columns <= HALF_NV * VL + 1"),
         "every block of p counts as the first": ("in_place : NULL, p == 0,", "in_place : NULL, 1,"),
-        "the short last block of p is left out": ("p < k; p += GEMM_KC", "p <= MAX(0, k - GEMM_KC); p += GEMM_KC"),
+        "the short last block of p is left out": (
+            "j += GEMM_NC(NR))\n        for (int64_t p = 0; p < k;",
+            "j += GEMM_NC(NR))\n        for (int64_t p = 0; p <= MAX(0, k - GEMM_KC);",
+        ),
         "A is packed without its stride along p": ("MR, a + p * a_p, packed", "MR, a + p, packed"),
         "A is packed without its stride along i": ("MR + i] = a[i * a_i + p * a_p]", "MR + i] = a[i + p * a_p]"),
         "B is packed without its stride along j": ("= b[p * b_p + j * b_j]", "= b[p * b_p + j]"),
+        "the rows behind the turned squares are left out": ("p = whole; p < k;", "p = whole; p < whole;"),
+        "a square is turned but for its last pairs": ("half > 0; half /= 2", "half > 1; half /= 2"),
     },
     ("threads", "gemm.inc.c"): {
-        "a second thread adds the bias of the first": ("bias ? bias + lo : NULL", "bias"),
+        "every slice adds the bias of the first": ("*bias_j = bias ? bias + j : NULL;\n        T *c_yz", "*bias_j = bias;\n        T *c_yz"),
+        "every block of columns adds the bias of the first": ("bias ? bias + j + q : NULL", "bias ? bias + j : NULL"),
+        "the last rows of a tall product are left out": ("(m + GEMM_ROWS - 1) / GEMM_ROWS", "m / GEMM_ROWS"),
+        "a tall product keeps its last block of p": ("bias + j + q : NULL, p == 0", "bias + j + q : NULL, 1"),
     },
     ("attention", "attention.inc.c"): {
         "a query misses the key beside it": ("MIN(h->n, i + 1) : h->n, s)", "MIN(h->n, MAX(i, 1)) : h->n, s)"),
