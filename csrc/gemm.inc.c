@@ -287,7 +287,7 @@ static void FN(gemm)(int64_t ny, int64_t nz, int64_t m, int64_t n, int64_t k, co
 #pragma omp parallel for schedule(dynamic) num_threads((int)threads) if (threads > 1)
     for (int64_t task = 0; task < tasks; task++) {
         const int64_t y = task / slices / nz, z = task / slices % nz, j = task % slices * width, columns = MIN(n - j, width);
-        const T *a_yz = a + y * a_y + z * a_z, *b_yz = b + y * b_y + z * b_z + j * b_j, *bias_j = bias ? bias + j : NULL;
+        const T *a_yz = a + y * a_y + z * a_z, *b_yz = b + y * b_y + z * b_z + b_j * j, *bias_j = bias ? bias + j : NULL;
         T *c_yz = c + y * c_y + z * c_z + j;
         T *packed_b = workspace + THREAD * GEMM_KC * (GEMM_NC(NR) + MR), *packed_a = packed_b + GEMM_KC * GEMM_NC(NR);
         if (k == 0)

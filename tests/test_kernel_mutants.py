@@ -35,13 +35,13 @@ FAULTS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "A is packed without its stride along p": ("MR, a + p * a_p, packed", "MR, a + p, packed"),
         "A is packed without its stride along i": ("MR + i] = a[i * a_i + p * a_p]", "MR + i] = a[i + p * a_p]"),
         "B is packed without its stride along j": ("= b[p * b_p + j * b_j]", "= b[p * b_p + j]"),
-        "the last rows of a tall product are left out": ("(m + GEMM_ROWS - 1) / GEMM_ROWS", "m / GEMM_ROWS"),
         "the rows behind the turned squares are left out": ("p = whole; p < k;", "p = whole; p < whole;"),
         "a square is turned but for its last pairs": ("half > 0; half /= 2", "half > 1; half /= 2"),
     },
     ("threads", "gemm.inc.c"): {
-        "every slice adds the bias of the first": ("*bias_j = bias ? bias + j : NULL;\n        T *c_", "*bias_j = bias;\n        T *c_"),
+        "every slice adds the bias of the first": ("+ b_j * j, *bias_j = bias ? bias + j : NULL;", "+ b_j * j, *bias_j = bias;"),
         "every block of columns adds the bias of the first": ("bias ? bias + j + q : NULL", "bias ? bias + j : NULL"),
+        "all rows of a tall product are the first": ("kc, a_p0 + i * a_i, a_i", "kc, a_p0, a_i"),
         "a tall product keeps its last block of p": ("bias + j + q : NULL, p == 0", "bias + j + q : NULL, 1"),
     },
     ("attention", "attention.inc.c"): {
