@@ -25,14 +25,11 @@ static void FN(gemm_definition)(int64_t m, int64_t n, int64_t k, const T *a, int
         }
 }
 
-/* acc = A (MR, k) B (k, nv VL): the whole tile stays in registers; each b is loaded once, each a broadcast once. B is asked
+/* acc += A (MR, k) B (k, nv VL): the whole tile stays in registers; each b is loaded once, each a broadcast once. B is asked
  * for AHEAD rows before it is used: it comes from the second cache. */
-INLINE void FN(gemm_micro)(int64_t k, int nv, const T *restrict a, int64_t a_i, int64_t a_p, const T *restrict b, int64_t b_p,
-                           vec acc[MR][NV])
+INLINE void FN(gemm_add)(int64_t k, int nv, const T *restrict a, int64_t a_i, int64_t a_p, const T *restrict b, int64_t b_p,
+                         vec acc[MR][NV])
 {
-    for (int i = 0; i < MR; i++)
-        for (int v = 0; v < nv; v++)
-            acc[i][v] = (vec){0};
     for (int64_t p = 0; p < k; p++, a += a_p, b += b_p) {
         vec b_p_[NV];
         for (int v = 0; v < nv; v++)
@@ -46,6 +43,16 @@ INLINE void FN(gemm_micro)(int64_t k, int nv, const T *restrict a, int64_t a_i, 
                 acc[i][v] += a_ip * b_p_[v];
         }
     }
+}
+
+/* acc = A B */
+INLINE void FN(gemm_micro)(int64_t k, int nv, const T *restrict a, int64_t a_i, int64_t a_p, const T *restrict b, int64_t b_p,
+                           vec acc[MR][NV])
+{
+    for (int i = 0; i < MR; i++)
+        for (int v = 0; v < nv; v++)
+            acc[i][v] = (vec){0};
+    FN(gemm_add)(k, nv, a, a_i, a_p, b, b_p, acc);
 }
 
 /* One row of the tile goes to C: set (with bias) at the first block of p, added at the later ones. */

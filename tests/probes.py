@@ -155,10 +155,11 @@ def linear() -> Probe:
 
 
 def conv2d() -> Probe:
-    """The cases of the proof, whose sums are longer than a small block; more channels than one; more pixels than one."""
+    """The cases of the proof, whose sums are longer than a small block; more channels; more pixels, also in a row."""
     more = {"17 channels": ((1, 2, 2, 3), (17, 2, 1, 1), (17,)), "20 pixels": ((2, 1, 5, 4), (2, 1, 2, 2), (2,))}
     wide = [Case(label, normal(*shapes)) for label, shapes in more.items()]
-    yield from _against_definition("conv2d", [case for case in [*CASES["conv2d"], *wide] if case.smooth])
+    row = Case("a row of 16", normal((1, 1, 3, 33), (2, 1, 2, 2), (2,)), {"stride": (1, 2), "padding": ((1, 1), (0, 1))})
+    yield from _against_definition("conv2d", [case for case in [*CASES["conv2d"], *wide, row] if case.smooth])
 
 
 def threads() -> Probe:

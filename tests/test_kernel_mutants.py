@@ -53,13 +53,27 @@ FAULTS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "dmask is scaled": ("*(vec *)(ds + j) - dot)", "*(vec *)(ds + j) - dot) * h->scale"),
         "a mask of queries is read as one of keys": ("mask[(j + l) * mask_j]", "mask[l]"),
     },
-    ("conv2d", "conv.inc.c"): {
-        "every block of the sum counts as the first": ("y_k, o, bias, k0 == 0)", "y_k, o, bias, 1)"),
-        "a vector more than half a panel is left out": ("columns <= HALF_NV * VL", "columns <= HALF_NV * VL + 1"),
+    ("conv2d", "conv_map.h"): {
         "a strided window of one pixel counts as the image": ("|| axes[i]->size != axes[i]->count)", ")"),
         "the gradient does not turn the filter around": ("axis.first = last, axis.gap = -gap", "axis.first = 0, axis.gap = gap"),
-        "all groups add the bias of the first": ("bias ? bias + t.group * n : NULL", "bias"),
-        "dfilter is that of the last block of pixels": ("row, NULL, k0 == 0", "row, NULL, 1"),
+    },
+    ("conv2d", "conv.inc.c"): {
+        "every block of the sum counts as the first": ("k0 == 0);\n            else", "1);\n            else"),
+        "a vector more than half a panel is left out": ("columns <= HALF_NV * VL", "columns <= HALF_NV * VL + 1"),
+        "all groups add the bias of the first": ("bias ? bias + g * n : NULL", "bias"),
+        "windows beside the image are read in it": ("|| w_q < 0 || last > map->w.size)", ")"),
+        "windows in place move by one pixel": ("map->w.step * map->inner, 1, b, NR", "map->inner, 1, b, NR"),
+        "rows of the filter outside the image keep their weights": (", b += run * NR)", ")"),
+    },
+    ("conv2d", "conv_filter.inc.c"): {
+        "dfilter is that of the last block of pixels": ("row, NULL, k0 == lo", "row, NULL, 1"),
+        "the sum is that of the first chunk": ("chunk = 1; chunk < chunks; chunk++)", "chunk = 1; chunk < 1; chunk++)"),
+        "panels take the pixels of the first few": ("(k0 + k) * NR + v * VL", "k * NR + v * VL"),
+    },
+    ("conv2d", "conv_few.inc.c"): {
+        "a window is cut on the left but read from its start": ("+ s) + first) * z->inner", "+ s)) * z->inner"),
+        "a dilated window is a dense one": ("h = h_p + r * z->dilation_h", "h = h_p + r"),
+        "windows overwrite what is there": ("FN(load)(to + c, count - c) + FN(load)(from", "FN(load)(from"),
     },
     ("depthwise", "depthwise.inc.c"): {
         "a tile leaves out the bias": ("row->bias ? *(const vec *)(row->bias + c) : (vec){0}", "(vec){0}"),

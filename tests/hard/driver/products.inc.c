@@ -44,7 +44,7 @@ static void FN(convolution)(const int64_t *z)
         mv_conv_definition_f64(z, FN(wide)(n_x, x, absolute), FN(wide)(n_f, f, absolute), FN(wide)(n_y, dy, absolute), to[0],
                                to[1], to[2]);
     }
-    T *space = FN(blank)(depthwise ? MV(depthwise_workspace)(c_in, taps) : MV(gemm_workspace)(THREADS));
+    T *space = FN(blank)(depthwise ? MV(depthwise_workspace)(c_in, taps) : MV(conv_workspace)(z, THREADS));
     if (depthwise) {
         kernel = FN(blank)(n_f);
         for (int64_t i = 0; i < n_f; i++)
