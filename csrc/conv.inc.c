@@ -132,6 +132,7 @@ static void FN(conv_pack_filter)(const struct conv_map *map, int64_t row, int64_
 
 #include "conv_filter.inc.c"
 #include "conv_few.inc.c"
+#include "conv_narrow.inc.c"
 
 /* The product of the windows of MR results, which stand side by side in one row of the image and inside it, with a panel. */
 INLINE void FN(conv_straight)(const struct conv_map *map, int nv, int64_t h_p, const T *x, const T *b, vec acc[MR][NV])
@@ -239,7 +240,7 @@ static void FN(conv)(const int64_t *sizes, const T *x, const T *filter, const T 
     struct conv_sizes z;
     memcpy(&z, sizes, sizeof z);
     const struct conv_map map = conv_map_forward(&z);
-    FN(conv_run)(&map, x, filter, bias, y, workspace, threads);
+    (FN(conv_is_narrow)(&z) ? FN(narrow_run) : FN(conv_run))(&map, x, filter, bias, y, workspace, threads);
 }
 
 /* dx = im2col(dy) filter, phase by phase; of few channels by col2im (conv_few.inc.c) */
@@ -254,8 +255,40 @@ static void FN(conv_vjp_x)(const int64_t *sizes, const T *dy, const T *filter, T
     for (int64_t phase_h = 0; phase_h < MIN(z.stride_h, z.height); phase_h++)
         for (int64_t phase_w = 0; phase_w < MIN(z.stride_w, z.width); phase_w++) {
             const struct conv_map map = conv_map_gradient(&z, phase_h, phase_w);
-            FN(conv_run)(&map, dy, filter, NULL, dx, workspace, threads);
+            (FN(conv_is_narrow)(&z) ? FN(narrow_run) : FN(conv_run))(&map, dy, filter, NULL, dx, workspace, threads);
         }
+}
+
+/* dfilter = dy^T im2col(x) */
+static void FN(conv_vjp_filter)(const int64_t *sizes, const T *dy, const T *x, T *dfilter, T *workspace, int64_t threads)
+{
+    struct conv_sizes z;
+    memcpy(&z, sizes, sizeof z);
+    const struct conv_map map = conv_map_forward(&z);
+    const int64_t pixels = z.images * z.rows * z.columns, m = z.outer, n = map.f_o, columns = FILTER_COLUMNS;
+    if (FN(conv_is_narrow)(&z) && z.inner < VL) { /* as wide as a vector, a group is as fast as a product of its own */
+        FN(narrow_filter)(&map, dy, x, dfilter, workspace, threads);
+        return;
+    }
+    if (conv_is_product(&map)) {
+        FN(gemm)(1, z.groups, m, n, pixels, dy, 0, m, 1, z.groups * m, x, 0, n, z.groups * n, 1, dfilter, 0, map.f_g, n, NULL,
+                 workspace, threads);
+        return;
+    }
+    const int64_t chunks = FN(conv_chunks)(&map), blocks = (n + columns - 1) / columns, size = z.groups * m * n;
+    T *partial = chunks > 1 ? workspace : dfilter, *spaces = chunks > 1 ? workspace + chunks * size : workspace;
+    if (2.0 * (double)size * (double)pixels < SERIAL_FLOPS)
+        threads = 1;
+#pragma omp parallel for schedule(dynamic) num_threads((int)threads) if (threads > 1)
+    for (int64_t task = 0; task < z.groups * chunks * blocks; task++) {
+        const int64_t g = task / blocks / chunks, chunk = task / blocks % chunks, j = task % blocks * columns;
+        T *packed_b = spaces + THREAD * (GEMM_KC * (columns + MR) + GEMM_PACK * columns),
+          *packed_a = packed_b + GEMM_KC * columns;
+        FN(conv_filter_block)(&map, pixels * chunk / chunks, pixels * (chunk + 1) / chunks, j, MIN(n, j + columns), dy + g * m,
+                              x + g * z.inner, partial + chunk * size + g * map.f_g, packed_b, packed_a, packed_a + GEMM_KC * MR);
+    }
+    if (chunks > 1)
+        FN(conv_add_chunks)(chunks, size, partial, dfilter, threads);
 }
 
 static int64_t FN(conv_workspace)(const int64_t *sizes, int64_t threads)
@@ -263,5 +296,6 @@ static int64_t FN(conv_workspace)(const int64_t *sizes, int64_t threads)
     struct conv_sizes z;
     memcpy(&z, sizes, sizeof z);
     const int64_t product = GEMM_KC * (MAX(GEMM_WIDE(NR), threads * GEMM_NC(NR)) + threads * MR);
-    return MAX(product, MAX(FN(conv_few_workspace)(threads), FN(conv_filter_workspace)(&z, threads)));
+    const int64_t narrow = FN(conv_is_narrow)(&z) ? FN(conv_narrow_workspace)(&z) : 0;
+    return MAX(MAX(product, narrow), MAX(FN(conv_few_workspace)(threads), FN(conv_filter_workspace)(&z, threads)));
 }

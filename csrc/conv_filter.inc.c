@@ -69,30 +69,3 @@ static void FN(conv_add_chunks)(int64_t chunks, int64_t size, const T *partial, 
         FN(store)(dfilter + e, size - e, sum);
     }
 }
-
-static void FN(conv_vjp_filter)(const int64_t *sizes, const T *dy, const T *x, T *dfilter, T *workspace, int64_t threads)
-{
-    struct conv_sizes z;
-    memcpy(&z, sizes, sizeof z);
-    const struct conv_map map = conv_map_forward(&z);
-    const int64_t pixels = z.images * z.rows * z.columns, m = z.outer, n = map.f_o, columns = FILTER_COLUMNS;
-    if (conv_is_product(&map)) {
-        FN(gemm)(1, z.groups, m, n, pixels, dy, 0, m, 1, z.groups * m, x, 0, n, z.groups * n, 1, dfilter, 0, map.f_g, n, NULL,
-                 workspace, threads);
-        return;
-    }
-    const int64_t chunks = FN(conv_chunks)(&map), blocks = (n + columns - 1) / columns, size = z.groups * m * n;
-    T *partial = chunks > 1 ? workspace : dfilter, *spaces = chunks > 1 ? workspace + chunks * size : workspace;
-    if (2.0 * (double)size * (double)pixels < SERIAL_FLOPS)
-        threads = 1;
-#pragma omp parallel for schedule(dynamic) num_threads((int)threads) if (threads > 1)
-    for (int64_t task = 0; task < z.groups * chunks * blocks; task++) {
-        const int64_t g = task / blocks / chunks, chunk = task / blocks % chunks, j = task % blocks * columns;
-        T *packed_b = spaces + THREAD * (GEMM_KC * (columns + MR) + GEMM_PACK * columns),
-          *packed_a = packed_b + GEMM_KC * columns;
-        FN(conv_filter_block)(&map, pixels * chunk / chunks, pixels * (chunk + 1) / chunks, j, MIN(n, j + columns), dy + g * m,
-                              x + g * z.inner, partial + chunk * size + g * map.f_g, packed_b, packed_a, packed_a + GEMM_KC * MR);
-    }
-    if (chunks > 1)
-        FN(conv_add_chunks)(chunks, size, partial, dfilter, threads);
-}

@@ -155,11 +155,15 @@ def linear() -> Probe:
 
 
 def conv2d() -> Probe:
-    """The cases of the proof, whose sums are longer than a small block; more channels; more pixels, also in a row."""
+    """The cases of the proof, whose sums are longer than a small block; more channels; pixels in a row; narrow groups."""
     more = {"17 channels": ((1, 2, 2, 3), (17, 2, 1, 1), (17,)), "20 pixels": ((2, 1, 5, 4), (2, 1, 2, 2), (2,))}
-    wide = [Case(label, normal(*shapes)) for label, shapes in more.items()]
-    row = Case("a row of 16", normal((1, 1, 3, 33), (2, 1, 2, 2), (2,)), {"stride": (1, 2), "padding": ((1, 1), (0, 1))})
-    yield from _against_definition("conv2d", [case for case in [*CASES["conv2d"], *wide, row] if case.smooth])
+    cases = [*CASES["conv2d"], *(Case(label, normal(*shapes)) for label, shapes in more.items())]
+    row = {"stride": (1, 2), "padding": ((1, 1), (1, 0))}
+    cases += [Case("a row of 16", normal((1, 1, 3, 33), (2, 1, 2, 2), (2,)), row)]
+    for width in (2, 4, 8):
+        attrs = {"groups": 16 // width, "stride": (1, 2), "padding": ((1, 0), (0, 1))}
+        cases += [Case(f"groups of {width}", normal((1, 16, 3, 4), (16, width, 2, 2), (16,)), attrs)]
+    yield from _against_definition("conv2d", [case for case in cases if case.smooth])
 
 
 def threads() -> Probe:

@@ -75,6 +75,13 @@ FAULTS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "a dilated window is a dense one": ("h = h_p + r * z->dilation_h", "h = h_p + r"),
         "windows overwrite what is there": ("FN(load)(to + c, count - c) + FN(load)(from", "FN(load)(from"),
     },
+    ("conv2d", "conv_narrow.inc.c"): {
+        "every channel takes the first of its group": ("packed += channels, lanes += 1", "packed += channels"),
+        "a group has one channel more": ("l / (int)width * (int)width", "l / ((int)width + 1) * (int)width"),
+        "the windows of one pixel": ("w->origin + q * w->step + s", "w->origin + q + s"),
+        "the filters are not turned for the gradient": ("r = map->h.first, n", "r = 0, n"),
+        "the filters' gradient is that of the last chunk": ("sum += partial", "sum = partial"),
+    },
     ("depthwise", "depthwise.inc.c"): {
         "a tile leaves out the bias": ("row->bias ? *(const vec *)(row->bias + c) : (vec){0}", "(vec){0}"),
         "the plain way leaves out the bias": ("y_q[c] = row->bias ? row->bias[c] : 0", "y_q[c] = 0"),
