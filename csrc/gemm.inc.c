@@ -245,10 +245,24 @@ static void FN(gemm_slice)(int64_t m, int64_t n, int64_t k, const T *a, int64_t 
         }
 }
 
+/* What is done to results while they are in the cache:  y = f(c), with settings a and b; y stands as c does, or is c. */
+typedef struct {
+    T *y;
+    int64_t f;
+    T a, b;
+} FN(gemm_then);
+
+/* For rows x columns of c that begin `at` elements behind its first. */
+static void FN(gemm_finish)(const FN(gemm_then) * then, int64_t rows, int64_t columns, const T *c, int64_t c_i, int64_t at)
+{
+    for (int64_t i = 0; then && i < rows; i++)
+        FN(pointwise_chunk)(then->f, columns, NULL, c + at + i * c_i, then->a, then->b, then->y + at + i * c_i);
+}
+
 /* A tall product: the threads pack a block of B together, then each takes the next few rows when it is free. Neighbours in
  * time share a block of columns, which stays in the second cache. */
 static void FN(gemm_tall)(int64_t m, int64_t n, int64_t k, const T *a, int64_t a_i, int64_t a_p, const T *b, int64_t b_p,
-                          int64_t b_j, T *c, int64_t c_i, const T *bias, T *packed_b, int64_t threads)
+                          int64_t b_j, T *c, int64_t c_i, const T *bias, const FN(gemm_then) * then, T *packed_b, int64_t threads)
 {
     const int64_t wide = GEMM_WIDE(NR), chunks = (m + GEMM_ROWS - 1) / GEMM_ROWS;
     for (int64_t j = 0; j < n; j += wide)
@@ -264,9 +278,11 @@ static void FN(gemm_tall)(int64_t m, int64_t n, int64_t k, const T *a, int64_t a
 #pragma omp for schedule(dynamic)
                 for (int64_t task = 0; task < blocks * chunks; task++) {
                     const int64_t q = task / chunks * GEMM_NC(NR), i = task % chunks * GEMM_ROWS;
-                    FN(gemm_panels)(MIN(m - i, GEMM_ROWS), MIN(nw - q, GEMM_NC(NR)), kc, a_p0 + i * a_i, a_i, a_p,
-                                    packed_b + q * kc, NR, kc, c + i * c_i + j + q, c_i, bias ? bias + j + q : NULL, p == 0,
-                                    packed_a);
+                    const int64_t rows = MIN(m - i, GEMM_ROWS), columns = MIN(nw - q, GEMM_NC(NR));
+                    FN(gemm_panels)(rows, columns, kc, a_p0 + i * a_i, a_i, a_p, packed_b + q * kc, NR, kc, c + i * c_i + j + q,
+                                    c_i, bias ? bias + j + q : NULL, p == 0, packed_a);
+                    if (p + kc == k)
+                        FN(gemm_finish)(then, rows, columns, c, c_i, i * c_i + j + q);
                 }
             }
         }
@@ -277,15 +293,16 @@ static int64_t FN(gemm_workspace)(int64_t threads)
     return GEMM_KC * (MAX(GEMM_WIDE(NR), threads * GEMM_NC(NR)) + threads * MR);
 }
 
-static void FN(gemm)(int64_t ny, int64_t nz, int64_t m, int64_t n, int64_t k, const T *a, int64_t a_y, int64_t a_z, int64_t a_i,
-                     int64_t a_p, const T *b, int64_t b_y, int64_t b_z, int64_t b_p, int64_t b_j, T *c, int64_t c_y, int64_t c_z,
-                     int64_t c_i, const T *bias, T *workspace, int64_t threads)
+static void FN(gemm_run)(int64_t ny, int64_t nz, int64_t m, int64_t n, int64_t k, const T *a, int64_t a_y, int64_t a_z,
+                         int64_t a_i, int64_t a_p, const T *b, int64_t b_y, int64_t b_z, int64_t b_p, int64_t b_j, T *c,
+                         int64_t c_y, int64_t c_z, int64_t c_i, const T *bias, const FN(gemm_then) * then, T *workspace,
+                         int64_t threads)
 {
     const int64_t batch = ny * nz;
     if (k == 0 || 2.0 * (double)batch * (double)m * (double)n * (double)k < SERIAL_FLOPS)
         threads = 1;
     if (threads > 1 && batch == 1 && m > n) {
-        FN(gemm_tall)(m, n, k, a, a_i, a_p, b, b_p, b_j, c, c_i, bias, workspace, threads);
+        FN(gemm_tall)(m, n, k, a, a_i, a_p, b, b_p, b_j, c, c_i, bias, then, workspace, threads);
         return;
     }
     /* A task is one product, or a few columns of one where there are not many more products than threads. */
@@ -301,5 +318,21 @@ static void FN(gemm)(int64_t ny, int64_t nz, int64_t m, int64_t n, int64_t k, co
             FN(gemm_definition)(m, columns, 0, a_yz, a_i, a_p, b_yz, b_p, b_j, c_yz, c_i, bias_j);
         else
             FN(gemm_slice)(m, columns, k, a_yz, a_i, a_p, b_yz, b_p, b_j, c_yz, c_i, bias_j, packed_b, packed_a);
+        FN(gemm_finish)(then, m, columns, c, c_i, c_yz - c);
     }
+}
+
+static void FN(gemm)(int64_t ny, int64_t nz, int64_t m, int64_t n, int64_t k, const T *a, int64_t a_y, int64_t a_z, int64_t a_i,
+                     int64_t a_p, const T *b, int64_t b_y, int64_t b_z, int64_t b_p, int64_t b_j, T *c, int64_t c_y, int64_t c_z,
+                     int64_t c_i, const T *bias, T *workspace, int64_t threads)
+{
+    FN(gemm_run)(ny, nz, m, n, k, a, a_y, a_z, a_i, a_p, b, b_y, b_z, b_p, b_j, c, c_y, c_z, c_i, bias, NULL, workspace, threads);
+}
+
+/* y = f(z),  z = A B + bias */
+static void FN(gemm_pointwise)(int64_t m, int64_t n, int64_t k, const T *a, int64_t a_i, int64_t a_p, const T *b, int64_t b_p,
+                               int64_t b_j, T *z, const T *bias, int64_t f, T f_a, T f_b, T *y, T *workspace, int64_t threads)
+{
+    const FN(gemm_then) then = {y, f, f_a, f_b};
+    FN(gemm_run)(1, 1, m, n, k, a, 0, 0, a_i, a_p, b, 0, 0, b_p, b_j, z, 0, 0, n, bias, &then, workspace, threads);
 }

@@ -152,6 +152,9 @@ def linear() -> Probe:
     """Bias gradients around the 16 chunks of rows, which a kernel of their own sums."""
     shapes = [((rows, 3), (n, 3), (n,)) for rows, n in [(1, 1), (15, 2), (16, 3), (17, 4), (33, 5)]]
     yield from _against_definition("linear", _sizes(shapes))
+    shapes = [((rows, 9), (n, 9), (n,)) for rows, n in [(1, 3), (7, 5), (30, 2), (5, 40), (36, 34)]]
+    for name in ("gelu_tanh", "relu"):
+        yield from _against_definition("linear_activation", _sizes(shapes, activation=name))
 
 
 def conv2d() -> Probe:
@@ -192,6 +195,7 @@ def _threaded(rng: np.random.Generator, dtype: type) -> dict[str, Callable[[], n
 
     return {
         "rows of a product": case_of("linear", (331, 30), (300, 30), (300,)),
+        "rows and their activation": case_of("linear_activation", (131, 20), (40, 20), (40,), activation="silu"),
         "columns of a product": case_of("linear", (40, 70), (131, 70), (131,)),
         "batch": case_of("matmul", (3, 64, 64), (3, 64, 64)),
         "layer_norm": case_of("layer_norm", (700, 33), (33,), (33,)),

@@ -38,6 +38,11 @@ FAULTS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "the rows behind the turned squares are left out": ("p = whole; p < k;", "p = whole; p < whole;"),
         "a square is turned but for its last pairs": ("half > 0; half /= 2", "half > 1; half /= 2"),
     },
+    ("linear", "gemm.inc.c"): {
+        "every block of p is finished": ("if (p + kc == k)", "if (1)"),
+        "an activation of the first rows": ("then->y + at + i * c_i", "then->y + at"),
+        "an activation of the first block": ("c, c_i, i * c_i + j + q)", "c, c_i, i * c_i)"),
+    },
     ("threads", "gemm.inc.c"): {
         "every slice adds the bias of the first": ("+ b_j * j, *bias_j = bias ? bias + j : NULL;", "+ b_j * j, *bias_j = bias;"),
         "every block of columns adds the bias of the first": ("bias ? bias + j + q : NULL", "bias ? bias + j : NULL"),

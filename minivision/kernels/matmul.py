@@ -18,7 +18,7 @@ def product(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.
     if a.ndim == b.ndim == 2:
         return _plain(a, b, None if bias is None else np.ascontiguousarray(bias))
     if b.ndim == 2 and a.ndim > 2:  # one weight for the whole batch: one tall product
-        return product(_rows(a), b, bias).reshape(*a.shape[:-1], n)
+        return product(rows_of(a), b, bias).reshape(*a.shape[:-1], n)
     bias = None if bias is None else np.ascontiguousarray(bias)
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     c = empty((*batch, m, n), a.dtype)
@@ -42,7 +42,7 @@ def _plain(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
     return c
 
 
-def _rows(x: np.ndarray) -> np.ndarray:
+def rows_of(x: np.ndarray) -> np.ndarray:
     """(..., N) -> (M, N): all leading axes as one."""
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
@@ -94,7 +94,7 @@ def _linear_vjp(dy: np.ndarray, kept: Any, *, needs: tuple[bool, ...]) -> Any:
     x, weight, has_bias = kept
     if not takes(dy, x, weight):
         return NotImplemented
-    rows, columns = _rows(dy), _rows(x)
+    rows, columns = rows_of(dy), rows_of(x)
     dx = product(rows, weight).reshape(x.shape) if needs[0] else None
     return dx, product(rows.T, columns) if needs[1] else None, sum_rows(rows) if has_bias and needs[2] else None
 
