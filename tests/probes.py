@@ -195,7 +195,7 @@ def _threaded(rng: np.random.Generator, dtype: type) -> dict[str, Callable[[], n
 
     return {
         "rows of a product": case_of("linear", (331, 30), (300, 30), (300,)),
-        "rows and their activation": case_of("linear_activation", (131, 20), (40, 20), (40,), activation="silu"),
+        "rows and their activation": case_of("linear_activation", (131, 20), (100, 20), (100,), activation="relu"),
         "columns of a product": case_of("linear", (40, 70), (131, 70), (131,)),
         "batch": case_of("matmul", (3, 64, 64), (3, 64, 64)),
         "layer_norm": case_of("layer_norm", (700, 33), (33,), (33,)),

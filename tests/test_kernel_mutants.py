@@ -39,11 +39,11 @@ FAULTS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "a square is turned but for its last pairs": ("half > 0; half /= 2", "half > 1; half /= 2"),
     },
     ("linear", "gemm.inc.c"): {
-        "every block of p is finished": ("if (p + kc == k)", "if (1)"),
         "an activation of the first rows": ("then->y + at + i * c_i", "then->y + at"),
-        "an activation of the first block": ("c, c_i, i * c_i + j + q)", "c, c_i, i * c_i)"),
     },
     ("threads", "gemm.inc.c"): {
+        "every block of p is finished": ("if (p + kc == k)", "if (1)"),
+        "an activation of the first block": ("c, c_i, i * c_i + j + q)", "c, c_i, i * c_i)"),
         "every slice adds the bias of the first": ("+ b_j * j, *bias_j = bias ? bias + j : NULL;", "+ b_j * j, *bias_j = bias;"),
         "every block of columns adds the bias of the first": ("bias ? bias + j + q : NULL", "bias ? bias + j : NULL"),
         "all rows of a tall product are the first": ("kc, a_p0 + i * a_i, a_i", "kc, a_p0, a_i"),
