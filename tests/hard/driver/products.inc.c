@@ -67,7 +67,7 @@ static void FN(convolution)(const int64_t *z)
 
 static void FN(convolutions)(void)
 {
-    static const int64_t channels[][3] = {{1, 1, 1}, {1, 3, 13}, {2, 5, 3}, {3, 1, 1}, {4, 1, 1}, {17, 1, 1}, {1, 17, 7}};
+    static const int64_t channels[][3] = {{1, 1, 1}, {1, 3, 13}, {2, 5, 3}, {3, 1, 1}, {4, 1, 1}, {17, 1, 1}, {1, 17, 7}, {8, 2, 2}};
     static const int64_t shapes[][4] = {{1, 1, 0, 1}, {3, 1, 1, 1}, {3, 2, 1, 1}, {5, 2, 2, 1},
                                         {3, 3, 0, 2}, {7, 2, 3, 1}, {2, 1, 1, 2}};
     static const int64_t sides[] = {7, 8, 15, 20};
