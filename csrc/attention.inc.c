@@ -145,7 +145,7 @@ static void FN(attention)(int64_t ny, int64_t nz, int64_t m, int64_t n, int64_t 
     const int64_t heads = ny * nz, rows = FN(attention_block)(m), blocks = (m + rows - 1) / rows;
     threads = FN(attention_threads)(heads, &all, threads);
     const int64_t splits = heads >= threads ? 1 : MIN(blocks, threads); /* of one head's blocks of rows */
-#pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1)
+#pragma omp parallel for schedule(dynamic) num_threads((int)threads) if (threads > 1)
     for (int64_t task = 0; task < heads * splits; task++) {
         const int64_t z = task / splits, split = task % splits;
         const FN(head) h = FN(head_at)(all, z / nz, z % nz);
@@ -227,7 +227,7 @@ static void FN(attention_vjp)(int64_t ny, int64_t nz, int64_t m, int64_t n, int6
     const FN(head) all = {m,    n,      d,     e,      q,  k,  v,  mask,  dy,  q_s,  k_s,  v_s,  mask_s,
                           dy_s, causal, scale, (T *)y, dq, dk, dv, dmask, y_s, dq_s, dk_s, dv_s, dmask_s};
     threads = FN(attention_threads)(3 * ny * nz, &all, threads);
-#pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1)
+#pragma omp parallel for schedule(dynamic) num_threads((int)threads) if (threads > 1)
     for (int64_t task = 0; task < chunks * nz; task++) {
         const int64_t chunk = task / nz, z = task % nz;
         for (int64_t y_ = ny * chunk / chunks; y_ < ny * (chunk + 1) / chunks; y_++) {

@@ -8,139 +8,11 @@
  *
  * Chellapilla et al., "High performance convolutional neural networks for document processing" (2006): the windows of x
  * are the rows of a matrix (im2col), and a convolution is that matrix times the filters. The matrix is never whole in
- * memory: a few of its rows, or of its columns, are copied just before the microkernel of gemm.inc.c reads them. The
- * gradient of x is the same product with dy as the image and the filters turned around. Threads own blocks of results,
- * each summed in an order that does not depend on them: the same bits for any number of threads. */
-
-#ifndef MV_CONV
-#define MV_CONV
-
-/* As kernels/conv.py sends them. inner and outer are channels of one group. */
-struct conv_sizes {
-    int64_t images, height, width, rows, columns, groups, inner, outer, filter_h, filter_w;
-    int64_t stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
-};
-
-/* One axis of a product over windows: result k, which stands at `at + k every` of `length`, is a sum over taps j of the
- * source at `origin + k step + j dilation` (zero outside 0..size) times the filter at `first + j gap`. */
-struct conv_axis {
-    int64_t count, at, every, length, taps, first, gap, size, origin, step, dilation;
-};
-
-/* A product over windows: from `inner` channels of the source to `outer` of the result, in each group; f_x is the stride
- * of the filter along x (group, row, column, inner channel, outer channel). */
-struct conv_map {
-    struct conv_axis h, w;
-    int64_t images, groups, inner, outer, f_g, f_r, f_s, f_i, f_o;
-};
-
-/* y[p] = sum_r filter[r] x[p u + r d - t] */
-static inline struct conv_axis conv_axis_forward(int64_t size, int64_t count, int64_t taps, int64_t stride, int64_t pad,
-                                                 int64_t dilation)
-{
-    return (struct conv_axis){.count = count,
-                              .every = 1,
-                              .length = count,
-                              .taps = taps,
-                              .gap = 1,
-                              .size = size,
-                              .origin = -pad,
-                              .step = stride,
-                              .dilation = dilation};
-}
-
-/* dx[h] = sum of filter[r] dy[p] over all p u + r d - t = h. The rows h = a, a + u, a + 2 u, .. meet the same taps r,
- * those with a + t - r d divisible by u, and the rows of dy under them move by one: a convolution for each phase a < u.
- * The taps are counted from the last, so that the source index grows with them as it does forward. */
-static inline struct conv_axis conv_axis_gradient(int64_t phase, int64_t size, int64_t count, int64_t taps, int64_t stride,
-                                                  int64_t pad, int64_t dilation)
-{
-    struct conv_axis axis = {.count = (size - phase + stride - 1) / stride,
-                             .at = phase,
-                             .every = stride,
-                             .length = size,
-                             .size = count,
-                             .step = 1,
-                             .dilation = 1};
-    int64_t last = taps - 1, gap = 1;
-    while (last >= 0 && (phase + pad - last * dilation) % stride != 0)
-        last--;
-    if (last < 0)
-        return axis; /* no tap ever reads these rows: their gradient is 0 */
-    while (gap <= last && gap * dilation % stride != 0)
-        gap++;
-    axis.taps = last / gap + 1, axis.first = last, axis.gap = -gap;
-    axis.origin = (phase + pad - last * dilation) / stride, axis.dilation = axis.taps > 1 ? gap * dilation / stride : 1;
-    return axis;
-}
-
-static inline struct conv_map conv_map_forward(const struct conv_sizes *z)
-{
-    return (struct conv_map){.h = conv_axis_forward(z->height, z->rows, z->filter_h, z->stride_h, z->pad_h, z->dilation_h),
-                             .w = conv_axis_forward(z->width, z->columns, z->filter_w, z->stride_w, z->pad_w, z->dilation_w),
-                             .images = z->images,
-                             .groups = z->groups,
-                             .inner = z->inner,
-                             .outer = z->outer,
-                             .f_g = z->outer * z->filter_h * z->filter_w * z->inner,
-                             .f_r = z->filter_w * z->inner,
-                             .f_s = z->inner,
-                             .f_i = 1,
-                             .f_o = z->filter_h * z->filter_w * z->inner};
-}
-
-static inline struct conv_map conv_map_gradient(const struct conv_sizes *z, int64_t phase_h, int64_t phase_w)
-{
-    struct conv_map map = conv_map_forward(z);
-    map.h = conv_axis_gradient(phase_h, z->height, z->rows, z->filter_h, z->stride_h, z->pad_h, z->dilation_h);
-    map.w = conv_axis_gradient(phase_w, z->width, z->columns, z->filter_w, z->stride_w, z->pad_w, z->dilation_w);
-    map.inner = z->outer, map.outer = z->inner, map.f_i = map.f_o, map.f_o = 1;
-    return map;
-}
-
-/* The length of equal blocks, none above `largest`, that a reduction over k is cut into. */
-static inline int64_t conv_block(int64_t k, int64_t largest)
-{
-    const int64_t blocks = (k + largest - 1) / largest;
-    return blocks ? (k + blocks - 1) / blocks : 1;
-}
-
-/* The part of a task: rows i0..i1 and columns j0..j1 of the (m, n) product of one group. */
-struct conv_task {
-    int64_t group, i0, i1, j0, j1;
-};
-
-/* A group is cut along its longer side where there are fewer groups than threads; little work is left to one thread. */
-static inline int64_t conv_slices(int64_t groups, int64_t m, int64_t n, int64_t k, int64_t mr, int64_t nr, int64_t *threads)
-{
-    if (2.0 * (double)groups * (double)m * (double)n * (double)k < SERIAL_FLOPS)
-        *threads = 1;
-    return groups >= *threads ? 1 : MIN(*threads, m > n ? (m + mr - 1) / mr : (n + nr - 1) / nr);
-}
-
-static inline struct conv_task conv_task(int64_t task, int64_t slices, int64_t m, int64_t n, int64_t mr, int64_t nr)
-{
-    const int64_t unit = m > n ? mr : nr, longer = MAX(m, n), blocks = (longer + unit - 1) / unit, s = task % slices;
-    const int64_t lo = blocks * s / slices * unit, hi = MIN(longer, blocks * (s + 1) / slices * unit);
-    return m > n ? (struct conv_task){task / slices, lo, hi, 0, n} : (struct conv_task){task / slices, 0, m, lo, hi};
-}
-
-/* Whether each result comes of the one pixel at its own place: then the windows are the image itself, and nothing is copied. */
-static inline int conv_is_product(const struct conv_map *map)
-{
-    const struct conv_axis *axes[] = {&map->h, &map->w};
-    for (int i = 0; i < 2; i++)
-        if (axes[i]->taps != 1 || axes[i]->origin != 0 || axes[i]->every != 1 || axes[i]->size != axes[i]->count)
-            return 0;
-    return 1;
-}
-
-#ifdef _OPENMP
-#define THREAD ((int64_t)omp_get_thread_num())
-#else
-#define THREAD ((int64_t)0)
-#endif
-#endif
+ * memory: a few of its rows are copied just before the microkernel of gemm.inc.c reads them, and those that stand in the
+ * image side by side are read there. The gradient of x is the same product with dy as the image and the filters turned
+ * around. Threads own blocks of results, each summed in an order that does not depend on them: the same bits for any
+ * number of threads. */
+#include "conv_map.h"
 
 /* The definition, and by the product rule both derivatives; results start at zero (y at the bias), NULL is not wanted. */
 static void FN(conv_definition)(const int64_t *sizes, const T *x, const T *filter, const T *dy, T *y, T *dx, T *dfilter)
@@ -258,64 +130,91 @@ static void FN(conv_pack_filter)(const struct conv_map *map, int64_t row, int64_
     }
 }
 
-/* rows x columns of the product of a (MR, k) and a panel of b go to y_k[row] + o, as gemm_tile has it. */
-INLINE void FN(conv_tile)(int64_t k, int64_t rows, int64_t columns, const T *a, const T *b, T *const *y_k, int64_t o,
-                          const T *bias, int first)
+#include "conv_filter.inc.c"
+#include "conv_few.inc.c"
+#include "conv_narrow.inc.c"
+
+/* The product of the windows of MR results, which stand side by side in one row of the image and inside it, with a panel. */
+INLINE void FN(conv_straight)(const struct conv_map *map, int nv, int64_t h_p, const T *x, const T *b, vec acc[MR][NV])
+{
+    const int64_t run = map->w.taps * map->inner, row = map->w.size * map->inner;
+    for (int i = 0; i < MR; i++)
+        for (int v = 0; v < nv; v++)
+            acc[i][v] = (vec){0};
+    for (int64_t r = 0, h = h_p; r < map->h.taps; r++, h += map->h.dilation, b += run * NR)
+        if (h >= 0 && h < map->h.size)
+            FN(gemm_add)(run, nv, x + h * row, map->w.step * map->inner, 1, b, NR, acc);
+}
+
+/* Where the windows of MR results begin (in row 0 of their image), if they stand so; *h_p: the row of the first tap. */
+static const T *FN(conv_stands)(const struct conv_map *map, int64_t pixel, const T *x, int64_t *h_p)
+{
+    const int64_t q = pixel % map->w.count, p = pixel / map->w.count % map->h.count, n = pixel / map->w.count / map->h.count;
+    const int64_t w_q = map->w.origin + q * map->w.step, last = w_q + (MR - 1) * map->w.step + map->w.taps;
+    if (map->groups != 1 || map->w.dilation != 1 || q + MR > map->w.count || w_q < 0 || last > map->w.size)
+        return NULL;
+    *h_p = map->h.origin + p * map->h.step;
+    return x + (n * map->h.size * map->w.size + w_q) * map->inner;
+}
+
+/* rows x columns of a product go to y_k[row] + o. Of `straight` windows a is the image, else their copies (MR, k). */
+INLINE void FN(conv_tile)(const struct conv_map *map, int nv, int64_t k, int64_t rows, int64_t columns, const T *straight,
+                          int64_t h_p, const T *a, const T *b, T *const *y_k, int64_t o, const T *bias, int first)
 {
     vec acc[MR][NV];
-    if (columns <= HALF_NV * VL)
-        FN(gemm_micro)(k, HALF_NV, a, k, 1, b, NR, acc);
+    if (straight)
+        FN(conv_straight)(map, nv, h_p, straight, b, acc);
     else
-        FN(gemm_micro)(k, NV, a, k, 1, b, NR, acc);
+        FN(gemm_micro)(k, nv, a, k, 1, b, NR, acc);
     for (int64_t i = 0; i < rows; i++)
         FN(gemm_store_row)(acc[i], columns, y_k[i] + o, bias ? bias + o : NULL, first);
 }
 
-/* Results lo..hi, outer channels o_lo..o_hi, of one group. */
-static void FN(conv_slice)(const struct conv_map *map, int64_t lo, int64_t hi, int64_t o_lo, int64_t o_hi, const T *x,
-                           const T *filter, const T *bias, T *y, T *packed_b, T *packed_a)
+/* Results lo..hi, outer channels o0..o1, summed over k0..k0 + kc of (tap, inner channel); `packed_b`: those of the filters. */
+static void FN(conv_results)(const struct conv_map *map, int64_t lo, int64_t hi, int64_t o0, int64_t o1, int64_t k0, int64_t kc,
+                             const T *x, const T *bias, T *y, const T *packed_b, T *packed_a)
 {
-    const int64_t k = map->h.taps * map->w.taps * map->inner, block = conv_block(k, GEMM_KC), nc = GEMM_NC(NR);
-    for (int64_t o0 = o_lo; o0 < o_hi; o0 += nc)
-        for (int64_t k0 = 0; k0 == 0 || k0 < k; k0 += block) {
-            const int64_t o1 = MIN(o_hi, o0 + nc), kc = MIN(k - k0, block);
-            for (int64_t o = o0; o < o1; o += NR)
-                FN(conv_pack_filter)(map, k0, kc, MIN(NR, o1 - o), filter + o * map->f_o, packed_b + (o - o0) * kc);
-            for (int64_t pixel = lo; pixel < hi; pixel += MR) {
-                const int64_t rows = MIN(MR, hi - pixel);
-                T *y_k[MR];
-                FN(conv_places)(map, pixel, rows, y, y_k);
-                if (kc)
-                    FN(conv_im2col)(map, pixel, rows, k0, kc, x, packed_a, kc);
-                if (rows < MR)
-                    memset(packed_a + rows * kc, 0, (size_t)((MR - rows) * kc) * sizeof(T));
-                for (int64_t o = o0; o < o1; o += NR)
-                    FN(conv_tile)(kc, rows, MIN(NR, o1 - o), packed_a, packed_b + (o - o0) * kc, y_k, o, bias, k0 == 0);
-            }
+    const int whole = kc == map->h.taps * map->w.taps * map->inner;
+    for (int64_t pixel = lo; pixel < hi; pixel += MR) {
+        const int64_t rows = MIN(MR, hi - pixel);
+        int64_t h_p = 0;
+        const T *straight = whole && kc && rows == MR ? FN(conv_stands)(map, pixel, x, &h_p) : NULL;
+        T *y_k[MR];
+        FN(conv_places)(map, pixel, rows, y, y_k);
+        if (kc && !straight)
+            FN(conv_im2col)(map, pixel, rows, k0, kc, x, packed_a, kc);
+        if (rows < MR)
+            memset(packed_a + rows * kc, 0, (size_t)((MR - rows) * kc) * sizeof(T));
+        for (int64_t o = o0; o < o1; o += NR) {
+            const int64_t columns = MIN(NR, o1 - o);
+            const T *b = packed_b + (o - o0) * kc;
+            if (columns <= HALF_NV * VL)
+                FN(conv_tile)(map, HALF_NV, kc, rows, columns, straight, h_p, packed_a, b, y_k, o, bias, k0 == 0);
+            else
+                FN(conv_tile)(map, NV, kc, rows, columns, straight, h_p, packed_a, b, y_k, o, bias, k0 == 0);
         }
+    }
 }
 
-/* Rows o_lo..o_hi and columns j_lo..j_hi (tap, i) of one group's dfilter = dy^T im2col(x), summed over blocks of pixels. */
-static void FN(conv_slice_filter)(const struct conv_map *map, int64_t o_lo, int64_t o_hi, int64_t j_lo, int64_t j_hi, const T *dy,
-                                  const T *x, T *dfilter, T *packed_b, T *packed_a)
+/* One group: the threads pack a block of the filters together, then each takes the next few results when it is free. */
+static void FN(conv_group)(const struct conv_map *map, const T *x, const T *filter, const T *bias, T *y, T *packed_b,
+                           int64_t threads)
 {
-    const int64_t pixels = map->images * map->h.count * map->w.count, block = conv_block(pixels, GEMM_KC), nc = GEMM_NC(NR);
-    const int64_t all = map->groups * map->outer, row = map->f_o;
-    for (int64_t j0 = j_lo; j0 < j_hi; j0 += nc)
-        for (int64_t k0 = 0; k0 < pixels; k0 += block) {
-            const int64_t j1 = MIN(j_hi, j0 + nc), kc = MIN(pixels - k0, block);
-            for (int64_t j = j0; j < j1; j += NR) {
-                T *panel = packed_b + (j - j0) * kc;
-                if (j1 - j < NR)
-                    memset(panel, 0, (size_t)(kc * NR) * sizeof(T));
-                FN(conv_im2col)(map, k0, kc, j, MIN(NR, j1 - j), x, panel, NR);
-            }
-            for (int64_t o = o_lo; o < o_hi; o += MR) {
-                const int64_t rows = MIN(MR, o_hi - o);
-                FN(gemm_pack_a)(rows, kc, dy + k0 * all + o, 1, all, packed_a);
-                for (int64_t j = j0; j < j1; j += NR)
-                    FN(gemm_tile)(kc, rows, MIN(NR, j1 - j), packed_a, 1, MR, packed_b + (j - j0) * kc, NR, dfilter + o * row + j,
-                                  row, NULL, k0 == 0);
+    const int64_t m = map->images * map->h.count * map->w.count, k = map->h.taps * map->w.taps * map->inner;
+    const int64_t block = conv_block(k, GEMM_KC), wide = GEMM_WIDE(NR);
+    const int64_t few = MAX(1, MIN(GEMM_ROWS / MR, m / (16 * MR * threads))) * MR; /* small work is cut finer */
+    for (int64_t o0 = 0; o0 < map->outer; o0 += wide)
+        for (int64_t k0 = 0; k0 == 0 || k0 < k; k0 += block) {
+            const int64_t o1 = MIN(map->outer, o0 + wide), kc = MIN(k - k0, block);
+#pragma omp parallel num_threads((int)threads) if (threads > 1)
+            {
+#pragma omp for schedule(static)
+                for (int64_t o = o0; o < o1; o += NR)
+                    FN(conv_pack_filter)(map, k0, kc, MIN(NR, o1 - o), filter + o * map->f_o, packed_b + (o - o0) * kc);
+#pragma omp for schedule(dynamic)
+                for (int64_t lo = 0; lo < m; lo += few)
+                    FN(conv_results)(map, lo, MIN(m, lo + few), o0, o1, k0, kc, x, bias, y, packed_b,
+                                     packed_b + GEMM_KC * (wide + THREAD * MR));
             }
         }
 }
@@ -329,14 +228,10 @@ static void FN(conv_run)(const struct conv_map *map, const T *x, const T *filter
                  map->groups * n, bias, workspace, threads);
         return;
     }
-    const int64_t slices = conv_slices(map->groups, m, n, k, MR, NR, &threads);
-#pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1)
-    for (int64_t task = 0; task < map->groups * slices; task++) {
-        const struct conv_task t = conv_task(task, slices, m, n, MR, NR);
-        T *packed_b = workspace + THREAD * GEMM_KC * (GEMM_NC(NR) + MR), *packed_a = packed_b + GEMM_KC * GEMM_NC(NR);
-        FN(conv_slice)(map, t.i0, t.i1, t.j0, t.j1, x + t.group * map->inner, filter + t.group * map->f_g,
-                       bias ? bias + t.group * n : NULL, y + t.group * n, packed_b, packed_a);
-    }
+    if (2.0 * (double)map->groups * (double)m * (double)n * (double)k < SERIAL_FLOPS)
+        threads = 1;
+    for (int64_t g = 0; g < map->groups; g++)
+        FN(conv_group)(map, x + g * map->inner, filter + g * map->f_g, bias ? bias + g * n : NULL, y + g * n, workspace, threads);
 }
 
 /* y = im2col(x) filter^T + bias */
@@ -345,18 +240,22 @@ static void FN(conv)(const int64_t *sizes, const T *x, const T *filter, const T 
     struct conv_sizes z;
     memcpy(&z, sizes, sizeof z);
     const struct conv_map map = conv_map_forward(&z);
-    FN(conv_run)(&map, x, filter, bias, y, workspace, threads);
+    (FN(conv_is_narrow)(&z) ? FN(narrow_run) : FN(conv_run))(&map, x, filter, bias, y, workspace, threads);
 }
 
-/* dx = im2col(dy) filter, phase by phase */
+/* dx = im2col(dy) filter, phase by phase; of few channels by col2im (conv_few.inc.c) */
 static void FN(conv_vjp_x)(const int64_t *sizes, const T *dy, const T *filter, T *dx, T *workspace, int64_t threads)
 {
     struct conv_sizes z;
     memcpy(&z, sizes, sizeof z);
+    if (FN(conv_few)(&z)) {
+        FN(conv_scatter)(&z, dy, filter, dx, workspace, threads);
+        return;
+    }
     for (int64_t phase_h = 0; phase_h < MIN(z.stride_h, z.height); phase_h++)
         for (int64_t phase_w = 0; phase_w < MIN(z.stride_w, z.width); phase_w++) {
             const struct conv_map map = conv_map_gradient(&z, phase_h, phase_w);
-            FN(conv_run)(&map, dy, filter, NULL, dx, workspace, threads);
+            (FN(conv_is_narrow)(&z) ? FN(narrow_run) : FN(conv_run))(&map, dy, filter, NULL, dx, workspace, threads);
         }
 }
 
@@ -366,18 +265,37 @@ static void FN(conv_vjp_filter)(const int64_t *sizes, const T *dy, const T *x, T
     struct conv_sizes z;
     memcpy(&z, sizes, sizeof z);
     const struct conv_map map = conv_map_forward(&z);
-    const int64_t pixels = z.images * z.rows * z.columns, m = z.outer, n = map.f_o;
+    const int64_t pixels = z.images * z.rows * z.columns, m = z.outer, n = map.f_o, columns = FILTER_COLUMNS;
+    if (FN(conv_is_narrow)(&z) && z.inner < VL) { /* as wide as a vector, a group is as fast as a product of its own */
+        FN(narrow_filter)(&map, dy, x, dfilter, workspace, threads);
+        return;
+    }
     if (conv_is_product(&map)) {
         FN(gemm)(1, z.groups, m, n, pixels, dy, 0, m, 1, z.groups * m, x, 0, n, z.groups * n, 1, dfilter, 0, map.f_g, n, NULL,
                  workspace, threads);
         return;
     }
-    const int64_t slices = conv_slices(z.groups, m, n, pixels, MR, NR, &threads);
-#pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1)
-    for (int64_t task = 0; task < z.groups * slices; task++) {
-        const struct conv_task t = conv_task(task, slices, m, n, MR, NR);
-        T *packed_b = workspace + THREAD * GEMM_KC * (GEMM_NC(NR) + MR), *packed_a = packed_b + GEMM_KC * GEMM_NC(NR);
-        FN(conv_slice_filter)(&map, t.i0, t.i1, t.j0, t.j1, dy + t.group * m, x + t.group * z.inner, dfilter + t.group * map.f_g,
-                              packed_b, packed_a);
+    const int64_t chunks = FN(conv_chunks)(&map), blocks = (n + columns - 1) / columns, size = z.groups * m * n;
+    T *partial = chunks > 1 ? workspace : dfilter, *spaces = chunks > 1 ? workspace + chunks * size : workspace;
+    if (2.0 * (double)size * (double)pixels < SERIAL_FLOPS)
+        threads = 1;
+#pragma omp parallel for schedule(dynamic) num_threads((int)threads) if (threads > 1)
+    for (int64_t task = 0; task < z.groups * chunks * blocks; task++) {
+        const int64_t g = task / blocks / chunks, chunk = task / blocks % chunks, j = task % blocks * columns;
+        T *packed_b = spaces + THREAD * (GEMM_KC * (columns + MR) + GEMM_PACK * columns),
+          *packed_a = packed_b + GEMM_KC * columns;
+        FN(conv_filter_block)(&map, pixels * chunk / chunks, pixels * (chunk + 1) / chunks, j, MIN(n, j + columns), dy + g * m,
+                              x + g * z.inner, partial + chunk * size + g * map.f_g, packed_b, packed_a, packed_a + GEMM_KC * MR);
     }
+    if (chunks > 1)
+        FN(conv_add_chunks)(chunks, size, partial, dfilter, threads);
+}
+
+static int64_t FN(conv_workspace)(const int64_t *sizes, int64_t threads)
+{
+    struct conv_sizes z;
+    memcpy(&z, sizes, sizeof z);
+    const int64_t product = GEMM_KC * (MAX(GEMM_WIDE(NR), threads * GEMM_NC(NR)) + threads * MR);
+    const int64_t narrow = FN(conv_is_narrow)(&z) ? FN(conv_narrow_workspace)(&z) : 0;
+    return MAX(MAX(product, narrow), MAX(FN(conv_few_workspace)(threads), FN(conv_filter_workspace)(&z, threads)));
 }

@@ -120,7 +120,7 @@ static void FN(depthwise_run)(const struct conv_map *map, const T *x, const T *f
 {
     const struct conv_axis *h = &map->h, *w = &map->w;
     const int64_t tasks = map->images * h->count;
-#pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1)
+#pragma omp parallel for schedule(dynamic, 4) num_threads((int)threads) if (threads > 1)
     for (int64_t task = 0; task < tasks; task++) {
         const int64_t n = task / h->count, p = task % h->count;
         FN(depthwise_row) row = FN(depthwise_row_at)(map, n, p, x, filter);
@@ -225,7 +225,7 @@ static void FN(depthwise_vjp_filter)(const int64_t *sizes, const T *dy, const T 
     const int64_t channels = z.groups, blocks = (channels + VL - 1) / VL, rows = z.images * z.rows;
     const int64_t length = FN(depthwise_workspace)(channels, z.filter_h * z.filter_w) / DEPTHWISE_CHUNKS;
     threads = FN(depthwise_threads)(&z, threads);
-#pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1)
+#pragma omp parallel for schedule(dynamic) num_threads((int)threads) if (threads > 1)
     for (int64_t chunk = 0; chunk < DEPTHWISE_CHUNKS; chunk++) {
         T *own = partial + chunk * length;
         memset(own, 0, (size_t)length * sizeof(T));

@@ -1,6 +1,7 @@
 /* Every kernel family, for the element type T that is defined where this file is included. */
 #define VL ((int64_t)(sizeof(vec) / sizeof(T)))
 #include "math.inc.c"
+#include "elementwise.inc.c"
 #include "gemm.inc.c"
 #include "conv.inc.c"
 #include "depthwise.inc.c"
@@ -10,7 +11,6 @@
 #include "batch_norm.inc.c"
 #include "softmax.inc.c"
 #include "cross_entropy.inc.c"
-#include "elementwise.inc.c"
 #include "copy.inc.c"
 #include "embedding.inc.c"
 #include "optim.inc.c"

@@ -10,6 +10,7 @@
 
 #define NR ((int64_t)(NV * VL))
 #define HALF_NV ((NV + 1) / 2)
+#define AHEAD 24
 
 /* The definition. */
 static void FN(gemm_definition)(int64_t m, int64_t n, int64_t k, const T *a, int64_t a_i, int64_t a_p, const T *b, int64_t b_p,
@@ -24,15 +25,15 @@ static void FN(gemm_definition)(int64_t m, int64_t n, int64_t k, const T *a, int
         }
 }
 
-/* acc = A (MR, k) B (k, nv VL): the whole tile stays in registers; each b is loaded once, each a broadcast once. */
-INLINE void FN(gemm_micro)(int64_t k, int nv, const T *restrict a, int64_t a_i, int64_t a_p, const T *restrict b, int64_t b_p,
-                           vec acc[MR][NV])
+/* acc += A (MR, k) B (k, nv VL): the whole tile stays in registers; each b is loaded once, each a broadcast once. B is asked
+ * for AHEAD rows before it is used: it comes from the second cache. */
+INLINE void FN(gemm_add)(int64_t k, int nv, const T *restrict a, int64_t a_i, int64_t a_p, const T *restrict b, int64_t b_p,
+                         vec acc[MR][NV])
 {
-    for (int i = 0; i < MR; i++)
-        for (int v = 0; v < nv; v++)
-            acc[i][v] = (vec){0};
     for (int64_t p = 0; p < k; p++, a += a_p, b += b_p) {
         vec b_p_[NV];
+        for (int v = 0; v < nv; v++)
+            __builtin_prefetch(b + AHEAD * b_p + v * VL);
         for (int v = 0; v < nv; v++)
             b_p_[v] = *(const vec *)(b + v * VL);
 #pragma GCC unroll 16
@@ -42,6 +43,16 @@ INLINE void FN(gemm_micro)(int64_t k, int nv, const T *restrict a, int64_t a_i, 
                 acc[i][v] += a_ip * b_p_[v];
         }
     }
+}
+
+/* acc = A B */
+INLINE void FN(gemm_micro)(int64_t k, int nv, const T *restrict a, int64_t a_i, int64_t a_p, const T *restrict b, int64_t b_p,
+                           vec acc[MR][NV])
+{
+    for (int i = 0; i < MR; i++)
+        for (int v = 0; v < nv; v++)
+            acc[i][v] = (vec){0};
+    FN(gemm_add)(k, nv, a, a_i, a_p, b, b_p, acc);
 }
 
 /* One row of the tile goes to C: set (with bias) at the first block of p, added at the later ones. */
@@ -108,6 +119,55 @@ static void FN(gemm_pack_a)(int64_t rows, int64_t k, const T *a, int64_t a_i, in
             packed[p * MR + i] = a[i * a_i + p * a_p];
 }
 
+/* A square of VL rows becomes its columns: rows exchange halves in pairs, then quarters, ... (Eklundh 1972). */
+INLINE void FN(transpose)(vec row[VL])
+{
+#ifdef __clang__ /* takes no list of elements that is computed, and sees through this */
+    T square[VL][VL];
+    memcpy(square, row, sizeof square);
+    for (int i = 0; i < VL; i++)
+        for (int j = 0; j < VL; j++)
+            row[i][j] = square[j][i];
+#else
+#pragma GCC unroll 8
+    for (int half = (int)VL / 2; half > 0; half /= 2) {
+        ivec low, high;
+        for (int l = 0; l < VL; l++) {
+            low[l] = l & half ? (int)VL + l - half : l;
+            high[l] = l & half ? (int)VL + l : l + half;
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < VL; i++)
+            if (!(i & half)) {
+                const vec a = row[i], b = row[i + half];
+                row[i] = __builtin_shuffle(a, b, low);
+                row[i + half] = __builtin_shuffle(a, b, high);
+            }
+    }
+#endif
+}
+
+/* NR rows of B^T, each dense along p, as (k, NR): weights are kept so. The reads are far apart, so they are asked for ahead. */
+static void FN(gemm_pack_turned)(int64_t k, const T *b, int64_t b_j, T *packed)
+{
+    const int64_t whole = k / VL * VL;
+    for (int64_t p = 0; p < whole; p += VL)
+        for (int64_t v = 0; v < NV; v++) {
+            vec row[VL];
+            for (int64_t j = 0; j < VL; j++) {
+                const T *b_j0 = b + p + (v * VL + j) * b_j;
+                __builtin_prefetch(b_j0 + 2 * VL);
+                row[j] = *(const vec *)b_j0;
+            }
+            FN(transpose)(row);
+            for (int64_t j = 0; j < VL; j++)
+                *(vec *)(packed + (p + j) * NR + v * VL) = row[j];
+        }
+    for (int64_t p = whole; p < k; p++)
+        for (int64_t j = 0; j < NR; j++)
+            packed[p * NR + j] = b[p + j * b_j];
+}
+
 /* One panel of B as (k, NR), absent columns zero. */
 static void FN(gemm_pack_b)(int64_t k, int64_t columns, const T *b, int64_t b_p, int64_t b_j, T *packed)
 {
@@ -120,6 +180,10 @@ static void FN(gemm_pack_b)(int64_t k, int64_t columns, const T *b, int64_t b_p,
     if (b_j == 1) {
         for (int64_t p = 0; p < k; p++)
             FN(gemm_pack_row)(columns, NR, b + p * b_p, packed + p * NR);
+        return;
+    }
+    if (columns == NR && b_p == 1) {
+        FN(gemm_pack_turned)(k, b, b_j, packed);
         return;
     }
     if (columns < NR)
@@ -161,7 +225,7 @@ static void FN(gemm_pack_panels)(int64_t k, int64_t n, const T *b, int64_t b_p, 
         FN(gemm_pack_b)(k, MIN(NR, n - j), b + j * b_j, b_p, b_j, packed + j * k);
 }
 
-/* One thread's slice of one product; `packed_b` holds GEMM_KC * GEMM_NC elements, `packed_a` GEMM_KC * MR. */
+/* One thread's columns of one product; `packed_b` holds GEMM_KC * GEMM_NC elements, `packed_a` GEMM_KC * MR. */
 static void FN(gemm_slice)(int64_t m, int64_t n, int64_t k, const T *a, int64_t a_i, int64_t a_p, const T *b, int64_t b_p,
                            int64_t b_j, T *c, int64_t c_i, const T *bias, T *packed_b, T *packed_a)
 {
@@ -181,38 +245,94 @@ static void FN(gemm_slice)(int64_t m, int64_t n, int64_t k, const T *a, int64_t 
         }
 }
 
+/* What is done to results while they are in the cache:  y = f(c), with settings a and b; y stands as c does, or is c. */
+typedef struct {
+    T *y;
+    int64_t f;
+    T a, b;
+} FN(gemm_then);
+
+/* For rows x columns of c that begin `at` elements behind its first. */
+static void FN(gemm_finish)(const FN(gemm_then) * then, int64_t rows, int64_t columns, const T *c, int64_t c_i, int64_t at)
+{
+    for (int64_t i = 0; then && i < rows; i++)
+        FN(pointwise_chunk)(then->f, columns, NULL, c + at + i * c_i, then->a, then->b, then->y + at + i * c_i);
+}
+
+/* A tall product: the threads pack a block of B together, then each takes the next few rows when it is free. Neighbours in
+ * time share a block of columns, which stays in the second cache. */
+static void FN(gemm_tall)(int64_t m, int64_t n, int64_t k, const T *a, int64_t a_i, int64_t a_p, const T *b, int64_t b_p,
+                          int64_t b_j, T *c, int64_t c_i, const T *bias, const FN(gemm_then) * then, T *packed_b, int64_t threads)
+{
+    const int64_t wide = GEMM_WIDE(NR), chunks = (m + GEMM_ROWS - 1) / GEMM_ROWS;
+    for (int64_t j = 0; j < n; j += wide)
+        for (int64_t p = 0; p < k; p += GEMM_KC) {
+            const int64_t nw = MIN(n - j, wide), kc = MIN(k - p, GEMM_KC), blocks = (nw + GEMM_NC(NR) - 1) / GEMM_NC(NR);
+            const T *a_p0 = a + p * a_p, *b_pj = b + p * b_p + j * b_j;
+#pragma omp parallel num_threads((int)threads)
+            {
+                T *packed_a = packed_b + GEMM_KC * (wide + THREAD * MR);
+#pragma omp for schedule(static)
+                for (int64_t q = 0; q < nw; q += NR)
+                    FN(gemm_pack_b)(kc, MIN(NR, nw - q), b_pj + q * b_j, b_p, b_j, packed_b + q * kc);
+#pragma omp for schedule(dynamic)
+                for (int64_t task = 0; task < blocks * chunks; task++) {
+                    const int64_t q = task / chunks * GEMM_NC(NR), i = task % chunks * GEMM_ROWS;
+                    const int64_t rows = MIN(m - i, GEMM_ROWS), columns = MIN(nw - q, GEMM_NC(NR));
+                    FN(gemm_panels)(rows, columns, kc, a_p0 + i * a_i, a_i, a_p, packed_b + q * kc, NR, kc, c + i * c_i + j + q,
+                                    c_i, bias ? bias + j + q : NULL, p == 0, packed_a);
+                    if (p + kc == k)
+                        FN(gemm_finish)(then, rows, columns, c, c_i, i * c_i + j + q);
+                }
+            }
+        }
+}
+
 static int64_t FN(gemm_workspace)(int64_t threads)
 {
-    return threads * GEMM_KC * (GEMM_NC(NR) + MR);
+    return GEMM_KC * (MAX(GEMM_WIDE(NR), threads * GEMM_NC(NR)) + threads * MR);
+}
+
+static void FN(gemm_run)(int64_t ny, int64_t nz, int64_t m, int64_t n, int64_t k, const T *a, int64_t a_y, int64_t a_z,
+                         int64_t a_i, int64_t a_p, const T *b, int64_t b_y, int64_t b_z, int64_t b_p, int64_t b_j, T *c,
+                         int64_t c_y, int64_t c_z, int64_t c_i, const T *bias, const FN(gemm_then) * then, T *workspace,
+                         int64_t threads)
+{
+    const int64_t batch = ny * nz;
+    if (k == 0 || 2.0 * (double)batch * (double)m * (double)n * (double)k < SERIAL_FLOPS)
+        threads = 1;
+    if (threads > 1 && batch == 1 && m > n) {
+        FN(gemm_tall)(m, n, k, a, a_i, a_p, b, b_p, b_j, c, c_i, bias, then, workspace, threads);
+        return;
+    }
+    /* A task is one product, or a few columns of one where there are not many more products than threads. */
+    const int64_t width = batch >= 4 * threads || threads == 1 ? MAX(n, 1) : GEMM_NC(NR) / 2 / NR * NR;
+    const int64_t slices = (n + width - 1) / width, tasks = batch * slices;
+#pragma omp parallel for schedule(dynamic) num_threads((int)threads) if (threads > 1)
+    for (int64_t task = 0; task < tasks; task++) {
+        const int64_t y = task / slices / nz, z = task / slices % nz, j = task % slices * width, columns = MIN(n - j, width);
+        const T *a_yz = a + y * a_y + z * a_z, *b_yz = b + y * b_y + z * b_z + b_j * j, *bias_j = bias ? bias + j : NULL;
+        T *c_yz = c + y * c_y + z * c_z + j;
+        T *packed_b = workspace + THREAD * GEMM_KC * (GEMM_NC(NR) + MR), *packed_a = packed_b + GEMM_KC * GEMM_NC(NR);
+        if (k == 0)
+            FN(gemm_definition)(m, columns, 0, a_yz, a_i, a_p, b_yz, b_p, b_j, c_yz, c_i, bias_j);
+        else
+            FN(gemm_slice)(m, columns, k, a_yz, a_i, a_p, b_yz, b_p, b_j, c_yz, c_i, bias_j, packed_b, packed_a);
+        FN(gemm_finish)(then, m, columns, c, c_i, c_yz - c);
+    }
 }
 
 static void FN(gemm)(int64_t ny, int64_t nz, int64_t m, int64_t n, int64_t k, const T *a, int64_t a_y, int64_t a_z, int64_t a_i,
                      int64_t a_p, const T *b, int64_t b_y, int64_t b_z, int64_t b_p, int64_t b_j, T *c, int64_t c_y, int64_t c_z,
                      int64_t c_i, const T *bias, T *workspace, int64_t threads)
 {
-    const int64_t batch = ny * nz, unit = m > n ? MR : NR, blocks = (MAX(m, n) + unit - 1) / unit;
-    if (k == 0 || 2.0 * (double)batch * (double)m * (double)n * (double)k < SERIAL_FLOPS)
-        threads = 1;
-    /* A task is one product, or one slice of one product where there are fewer products than threads. */
-    const int64_t slices = batch >= threads ? 1 : MIN(blocks, threads), tasks = batch * slices;
-#pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1)
-    for (int64_t task = 0; task < tasks; task++) {
-        const int64_t y = task / slices / nz, z = task / slices % nz, s = task % slices;
-        const int64_t lo = blocks * s / slices * unit, hi = MIN(MAX(m, n), blocks * (s + 1) / slices * unit);
-        const T *a_yz = a + y * a_y + z * a_z, *b_yz = b + y * b_y + z * b_z;
-        T *c_yz = c + y * c_y + z * c_z;
-        int64_t thread = 0;
-#ifdef _OPENMP
-        thread = omp_get_thread_num();
-#endif
-        T *packed_b = workspace + thread * GEMM_KC * (GEMM_NC(NR) + MR), *packed_a = packed_b + GEMM_KC * GEMM_NC(NR);
-        if (k == 0)
-            FN(gemm_definition)(m, n, 0, a_yz, a_i, a_p, b_yz, b_p, b_j, c_yz, c_i, bias);
-        else if (m > n)
-            FN(gemm_slice)(hi - lo, n, k, a_yz + lo * a_i, a_i, a_p, b_yz, b_p, b_j, c_yz + lo * c_i, c_i, bias, packed_b,
-                           packed_a);
-        else
-            FN(gemm_slice)(m, hi - lo, k, a_yz, a_i, a_p, b_yz + lo * b_j, b_p, b_j, c_yz + lo, c_i, bias ? bias + lo : NULL,
-                           packed_b, packed_a);
-    }
+    FN(gemm_run)(ny, nz, m, n, k, a, a_y, a_z, a_i, a_p, b, b_y, b_z, b_p, b_j, c, c_y, c_z, c_i, bias, NULL, workspace, threads);
+}
+
+/* y = f(z),  z = A B + bias */
+static void FN(gemm_pointwise)(int64_t m, int64_t n, int64_t k, const T *a, int64_t a_i, int64_t a_p, const T *b, int64_t b_p,
+                               int64_t b_j, T *z, const T *bias, int64_t f, T f_a, T f_b, T *y, T *workspace, int64_t threads)
+{
+    const FN(gemm_then) then = {y, f, f_a, f_b};
+    FN(gemm_run)(1, 1, m, n, k, a, 0, 0, a_i, a_p, b, 0, 0, b_p, b_j, z, 0, 0, n, bias, &then, workspace, threads);
 }

@@ -20,6 +20,8 @@
 #define GEMM_KC 8
 #define GEMM_PACK 4
 #define GEMM_NC(nr) (2 * (nr))
+#define GEMM_WIDE(nr) (4 * (nr))
+#define GEMM_ROWS (2 * MR)
 #define ATTENTION_ROWS MR
 #define DEPTHWISE_TILE 2
 #define SUM_BLOCK 2
@@ -29,6 +31,8 @@
 #define GEMM_KC 384
 #define GEMM_PACK 16
 #define GEMM_NC(nr) ((768 / (nr)) * (nr))
+#define GEMM_WIDE(nr) (3 * GEMM_NC(nr))
+#define GEMM_ROWS (4 * MR)
 #define ATTENTION_ROWS (60 / MR * MR)
 #define DEPTHWISE_TILE 7 /* images have sides of 224, 112, 56, 28, 14, 7 */
 #define SUM_BLOCK 64

@@ -38,6 +38,11 @@
 #else
 #define HOLD_VEC(x) (void)0
 #endif
+#ifdef _OPENMP
+#define THREAD ((int64_t)omp_get_thread_num())
+#else
+#define THREAD ((int64_t)0)
+#endif
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 

@@ -153,13 +153,21 @@ def linear() -> Probe:
     """Bias gradients around the 16 chunks of rows, which a kernel of their own sums."""
     shapes = [((rows, 3), (n, 3), (n,)) for rows, n in [(1, 1), (15, 2), (16, 3), (17, 4), (33, 5)]]
     yield from _against_definition("linear", _sizes(shapes))
+    shapes = [((rows, 9), (n, 9), (n,)) for rows, n in [(1, 3), (7, 5), (30, 2), (5, 40), (36, 34)]]
+    for name in ("gelu_tanh", "relu"):
+        yield from _against_definition("linear_activation", _sizes(shapes, activation=name))
 
 
 def conv2d() -> Probe:
-    """The cases of the proof, whose sums are longer than a small block; more channels than one; more pixels than one."""
+    """The cases of the proof, whose sums are longer than a small block; more channels; pixels in a row; narrow groups."""
     more = {"17 channels": ((1, 2, 2, 3), (17, 2, 1, 1), (17,)), "20 pixels": ((2, 1, 5, 4), (2, 1, 2, 2), (2,))}
-    wide = [Case(label, normal(*shapes)) for label, shapes in more.items()]
-    yield from _against_definition("conv2d", [case for case in [*CASES["conv2d"], *wide] if case.smooth])
+    cases = [*CASES["conv2d"], *(Case(label, normal(*shapes)) for label, shapes in more.items())]
+    row = {"stride": (1, 2), "padding": ((1, 1), (1, 0))}
+    cases += [Case("a row of 16", normal((1, 1, 3, 33), (2, 1, 2, 2), (2,)), row)]
+    for width in (2, 4, 8):
+        attrs = {"groups": 16 // width, "stride": (1, 2), "padding": ((1, 0), (0, 1))}
+        cases += [Case(f"groups of {width}", normal((1, 16, 3, 4), (16, width, 2, 2), (16,)), attrs)]
+    yield from _against_definition("conv2d", [case for case in cases if case.smooth])
 
 
 def threads() -> Probe:
@@ -187,7 +195,8 @@ def _threaded(rng: np.random.Generator, dtype: type) -> dict[str, Callable[[], n
         return lambda: mixed(OPS[name], arguments, dy, case, "c", "c")
 
     return {
-        "rows of a product": case_of("matmul", (131, 70), (70, 40)),
+        "rows of a product": case_of("linear", (331, 30), (300, 30), (300,)),
+        "rows and their activation": case_of("linear_activation", (131, 20), (100, 20), (100,), activation="relu"),
         "columns of a product": case_of("linear", (40, 70), (131, 70), (131,)),
         "batch": case_of("matmul", (3, 64, 64), (3, 64, 64)),
         "layer_norm": case_of("layer_norm", (700, 33), (33,), (33,)),

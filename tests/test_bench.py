@@ -28,7 +28,7 @@ MACHINE = Machine({"float32": 200e9, "float64": 100e9}, 20e9, 2, "avx2", "A proc
 
 
 def result(workload: Workload, **seconds: float) -> Result:
-    return Result(workload, seconds, dict.fromkeys(seconds, 0.0))
+    return Result(workload, {name: [each] for name, each in seconds.items()}, dict.fromkeys(seconds, 0.0))
 
 
 # --------------------------------------------------------------------------------------------------------- what is timed
@@ -177,6 +177,13 @@ def test_settings_that_time_nothing(setting: dict[str, float], message: str) -> 
 # -------------------------------------------------------------------------------------------------------------- figures
 
 
+def test_the_ratio_is_that_of_turns_side_by_side() -> None:
+    """A machine that was three times slower in one of the turns was so for both."""
+    found = Result(WORK[TINY], {"minivision": [1.0, 3.0, 1.1, 5.0], "torch": [2.0, 6.0, 2.2, 10.0]}, {})
+    assert found.ratio("torch") == pytest.approx(2.0, rel=1e-15)
+    assert found.seconds == {"minivision": pytest.approx(2.05), "torch": pytest.approx(4.1)}
+
+
 def test_the_limit_is_the_longer_of_arithmetic_and_traffic() -> None:
     computes = Workload("gemm", "a", "gemm", {}, flops=100e9, bytes=1e9)
     moves = Workload("gemm64", "b", "gemm", {}, flops=1e9, bytes=100e9, dtype="float64")
@@ -208,7 +215,7 @@ def test_geometric_mean() -> None:
 @pytest.mark.parametrize("machine", [MACHINE, None])
 def test_json_comes_back_as_it_was(machine: Machine | None) -> None:
     rng = np.random.default_rng(0)
-    results = [Result(w, {"minivision": float(rng.random())}, {"minivision": 4096.0}) for w in WORK.values()]
+    results = [Result(w, {"minivision": rng.random(3).tolist()}, {"minivision": 4096.0}) for w in WORK.values()]
     told = json.loads(json.dumps(report.as_json(results, machine, {"NumPy": np.__version__})))
     assert told["versions"] == {"NumPy": np.__version__}
     assert report.from_json(told) == (results, machine)

@@ -28,13 +28,26 @@ FAULTS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "a tile overwrites the earlier blocks of p": ("if (!first)", "if (0)"),
         "a vector more than half a panel is left out": ("columns <= HALF_NV * VL", "columns <= HALF_NV * VL + 1"),
         "every block of p counts as the first": ("in_place : NULL, p == 0,", "in_place : NULL, 1,"),
-        "the short last block of p is left out": ("p < k; p += GEMM_KC", "p <= MAX(0, k - GEMM_KC); p += GEMM_KC"),
+        "the short last block of p is left out": (
+            "j += GEMM_NC(NR))\n        for (int64_t p = 0; p < k;",
+            "j += GEMM_NC(NR))\n        for (int64_t p = 0; p <= MAX(0, k - GEMM_KC);",
+        ),
         "A is packed without its stride along p": ("MR, a + p * a_p, packed", "MR, a + p, packed"),
         "A is packed without its stride along i": ("MR + i] = a[i * a_i + p * a_p]", "MR + i] = a[i + p * a_p]"),
         "B is packed without its stride along j": ("= b[p * b_p + j * b_j]", "= b[p * b_p + j]"),
+        "the rows behind the turned squares are left out": ("p = whole; p < k;", "p = whole; p < whole;"),
+        "a square is turned but for its last pairs": ("half > 0; half /= 2", "half > 1; half /= 2"),
+    },
+    ("linear", "gemm.inc.c"): {
+        "an activation of the first rows": ("then->y + at + i * c_i", "then->y + at"),
     },
     ("threads", "gemm.inc.c"): {
-        "a second thread adds the bias of the first": ("bias ? bias + lo : NULL", "bias"),
+        "every block of p is finished": ("if (p + kc == k)", "if (1)"),
+        "an activation of the first block": ("c, c_i, i * c_i + j + q)", "c, c_i, i * c_i)"),
+        "every slice adds the bias of the first": ("+ b_j * j, *bias_j = bias ? bias + j : NULL;", "+ b_j * j, *bias_j = bias;"),
+        "every block of columns adds the bias of the first": ("bias ? bias + j + q : NULL", "bias ? bias + j : NULL"),
+        "all rows of a tall product are the first": ("kc, a_p0 + i * a_i, a_i", "kc, a_p0, a_i"),
+        "a tall product keeps its last block of p": ("bias + j + q : NULL, p == 0", "bias + j + q : NULL, 1"),
     },
     ("attention", "attention.inc.c"): {
         "a query misses the key beside it": ("MIN(h->n, i + 1) : h->n, s)", "MIN(h->n, MAX(i, 1)) : h->n, s)"),
@@ -45,13 +58,34 @@ FAULTS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "dmask is scaled": ("*(vec *)(ds + j) - dot)", "*(vec *)(ds + j) - dot) * h->scale"),
         "a mask of queries is read as one of keys": ("mask[(j + l) * mask_j]", "mask[l]"),
     },
-    ("conv2d", "conv.inc.c"): {
-        "every block of the sum counts as the first": ("y_k, o, bias, k0 == 0)", "y_k, o, bias, 1)"),
-        "a vector more than half a panel is left out": ("columns <= HALF_NV * VL", "columns <= HALF_NV * VL + 1"),
+    ("conv2d", "conv_map.h"): {
         "a strided window of one pixel counts as the image": ("|| axes[i]->size != axes[i]->count)", ")"),
         "the gradient does not turn the filter around": ("axis.first = last, axis.gap = -gap", "axis.first = 0, axis.gap = gap"),
-        "all groups add the bias of the first": ("bias ? bias + t.group * n : NULL", "bias"),
-        "dfilter is that of the last block of pixels": ("row, NULL, k0 == 0", "row, NULL, 1"),
+    },
+    ("conv2d", "conv.inc.c"): {
+        "every block of the sum counts as the first": ("k0 == 0);\n            else", "1);\n            else"),
+        "a vector more than half a panel is left out": ("columns <= HALF_NV * VL", "columns <= HALF_NV * VL + 1"),
+        "all groups add the bias of the first": ("bias ? bias + g * n : NULL", "bias"),
+        "windows beside the image are read in it": ("|| w_q < 0 || last > map->w.size)", ")"),
+        "windows in place move by one pixel": ("map->w.step * map->inner, 1, b, NR", "map->inner, 1, b, NR"),
+        "rows of the filter outside the image keep their weights": (", b += run * NR)", ")"),
+    },
+    ("conv2d", "conv_filter.inc.c"): {
+        "dfilter is that of the last block of pixels": ("row, NULL, k0 == lo", "row, NULL, 1"),
+        "the sum is that of the first chunk": ("chunk = 1; chunk < chunks; chunk++)", "chunk = 1; chunk < 1; chunk++)"),
+        "panels take the pixels of the first few": ("(k0 + k) * NR + v * VL", "k * NR + v * VL"),
+    },
+    ("conv2d", "conv_few.inc.c"): {
+        "a window is cut on the left but read from its start": ("+ s) + first) * z->inner", "+ s)) * z->inner"),
+        "a dilated window is a dense one": ("h = h_p + r * z->dilation_h", "h = h_p + r"),
+        "windows overwrite what is there": ("FN(load)(to + c, count - c) + FN(load)(from", "FN(load)(from"),
+    },
+    ("conv2d", "conv_narrow.inc.c"): {
+        "every channel takes the first of its group": ("packed += channels, lanes += 1", "packed += channels"),
+        "a group has one channel more": ("l / (int)width * (int)width", "l / ((int)width + 1) * (int)width"),
+        "the windows of one pixel": ("w->origin + q * w->step + s", "w->origin + q + s"),
+        "the filters are not turned for the gradient": ("r = map->h.first, n", "r = 0, n"),
+        "the filters' gradient is that of the last chunk": ("sum += partial", "sum = partial"),
     },
     ("depthwise", "depthwise.inc.c"): {
         "a tile leaves out the bias": ("row->bias ? *(const vec *)(row->bias + c) : (vec){0}", "(vec){0}"),

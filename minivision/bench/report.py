@@ -73,12 +73,14 @@ def summary(results: Iterable[Result]) -> dict[str, tuple[float, float, int]]:
 
 def as_json(results: Iterable[Result], machine: Machine | None, versions: Mapping[str, str]) -> dict[str, Any]:
     """Everything, for programs; versions: of the libraries that took part."""
-    measured = [asdict(r.workload) | {"seconds": dict(r.seconds), "memory": dict(r.memory)} for r in results]
+    measured = [
+        asdict(r.workload) | {"rounds": {k: list(v) for k, v in r.rounds.items()}, "memory": dict(r.memory)} for r in results
+    ]
     return {"machine": asdict(machine) if machine else None, "versions": dict(versions), "results": measured}
 
 
 def from_json(told: Mapping[str, Any]) -> tuple[list[Result], Machine | None]:
     """What as_json() was given."""
     names = [field.name for field in fields(Workload)]
-    results = [Result(Workload(**{n: each[n] for n in names}), each["seconds"], each["memory"]) for each in told["results"]]
+    results = [Result(Workload(**{n: each[n] for n in names}), each["rounds"], each["memory"]) for each in told["results"]]
     return results, Machine(**told["machine"]) if told["machine"] else None

@@ -1,4 +1,4 @@
-"""Runs the engines in turn, each round in new processes, and takes medians over the rounds."""
+"""Lets the engines take turns, each in a process of its own, and takes medians over the rounds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import math
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,19 +21,27 @@ from ..errors import SettingError
 from .workloads import Workload
 
 WORKER = Path(__file__).with_name("worker.py")
+PAUSE = 0.05  # until the threads of the engine before have gone to sleep: OpenBLAS's turn for 2^26 cycles first
 
 
 @dataclass(frozen=True)
 class Result:
-    """Seconds of one workload in each engine that does it, and by how many bytes its process's peak memory grew."""
+    """Seconds of one workload, round by round, in each engine that does it, and by how many bytes its peak memory grew."""
 
     workload: Workload
-    seconds: Mapping[str, float]
+    rounds: Mapping[str, Sequence[float]]
     memory: Mapping[str, float]
 
+    @property
+    def seconds(self) -> dict[str, float]:
+        """The median over the rounds."""
+        return {name: float(np.median(each)) for name, each in self.rounds.items()}
+
     def ratio(self, other: str) -> float | None:
-        """How many times faster than another engine minivision is."""
-        return self.seconds[other] / self.seconds["minivision"] if other in self.seconds else None
+        """How many times faster than another engine minivision is: the median over rounds, in each of which both took turns."""
+        if other not in self.rounds:
+            return None
+        return float(np.median(np.divide(self.rounds[other], self.rounds["minivision"])))
 
 
 class Torch(NamedTuple):
@@ -54,20 +64,69 @@ def find_torch(python: str | None = None) -> Torch | None:
 
 
 def run(
-    workloads: Sequence[Workload], rounds: int = 3, seconds: float = 0.2, threads: int | None = None, torch: str | None = None
+    workloads: Sequence[Workload], rounds: int = 5, seconds: float = 0.1, threads: int | None = None, torch: str | None = None
 ) -> Iterator[Result]:
-    """Times the workloads, group after group; torch: an interpreter that has PyTorch."""
+    """Times the workloads, group after group; torch: an interpreter that has PyTorch.
+
+    The engines' processes live side by side and take turns, a fraction of a second each: what other programs take from a
+    shared machine, they take from all.
+    """
     check_settings(rounds, seconds, threads)
-    engines = {"minivision": sys.executable, "numpy": sys.executable} | ({"torch": torch} if torch else {})
+    pythons = {"minivision": sys.executable, "numpy": sys.executable} | ({"torch": torch} if torch else {})
     for batch in batches(workloads):
-        runs: dict[str, list[Any]] = {name: [] for name in engines}
-        for _ in range(rounds):
-            for name, python in engines.items():
-                runs[name].append(_once(name, python, batch, seconds, threads or kernels.get_num_threads()))
-        for i, workload in enumerate(batch):
-            found = {name: [each[i] for each in several if each[i][0] is not None] for name, several in runs.items()}
-            medians = {name: np.median(each, axis=0).tolist() for name, each in found.items() if each}
-            yield Result(workload, {k: m[0] for k, m in medians.items()}, {k: m[1] for k, m in medians.items()})
+        with ExitStack() as stack:
+            engines = [
+                stack.enter_context(Engine(name, python, seconds, threads or kernels.get_num_threads()))
+                for name, python in pythons.items()
+                if name != "numpy" or any(w.kind == "gemm" for w in batch)
+            ]
+            for workload in batch:
+                yield _take_turns(workload, engines, rounds)
+
+
+def _take_turns(workload: Workload, engines: Sequence[Engine], rounds: int) -> Result:
+    able = [engine for engine in engines if engine.ask(workload.spec())]
+    turns: dict[str, list[Any]] = {engine.name: [] for engine in able}
+    for _ in range(rounds):
+        for engine in able:
+            time.sleep(PAUSE)
+            turns[engine.name].append(engine.ask("go"))
+    found = {name: np.array([ways for ways, _ in each]) for name, each in turns.items()}  # (rounds, ways)
+    best = {name: each[:, np.median(each, axis=0).argmin()].tolist() for name, each in found.items()}
+    return Result(workload, best, {name: float(each[-1][1]) for name, each in turns.items()})
+
+
+class Engine:
+    """One engine's process, which waits for what it is told to time."""
+
+    def __init__(self, name: str, python: str, seconds: float, threads: int):
+        self.name, self.python = name, python
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
+        command = [python, str(WORKER), name, str(seconds), str(threads)]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment)
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def ask(self, message: Any) -> Any:
+        """Sends a line, waits for the answer. SettingError with the last line of what the process said when it ended."""
+        assert self.process.stdin
+        assert self.process.stdout
+        try:
+            print(json.dumps(message), file=self.process.stdin, flush=True)
+            answer = self.process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        if answer:
+            return json.loads(answer)
+        told = self.process.communicate()[1].strip().splitlines()
+        reason = (told or [f"its process ended with {self.process.returncode}"])[-1]
+        raise SettingError(f"{self.name} cannot be timed with {self.python}: {reason}")
 
 
 def check_settings(rounds: int, seconds: float, threads: int | None) -> None:
@@ -85,17 +144,3 @@ def batches(workloads: Sequence[Workload]) -> Iterator[list[Workload]]:
     for group in dict.fromkeys(w.group for w in workloads):
         chosen = [w for w in workloads if w.group == group]
         yield from [[w] for w in chosen] if group == "training" else [chosen]
-
-
-def _once(engine: str, python: str, workloads: Sequence[Workload], seconds: float, threads: int) -> list[Any]:
-    """One process of one engine: (seconds, bytes) of each workload."""
-    if engine == "numpy" and all(w.kind != "gemm" for w in workloads):
-        return [(None, 0)] * len(workloads)
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
-    command = [python, str(WORKER), engine, str(seconds), str(threads)]
-    specs = json.dumps([w.spec() for w in workloads])
-    done = subprocess.run(command, input=specs, capture_output=True, text=True, env=environment)
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"])[-1]
-        raise SettingError(f"{engine} cannot be timed with {python}: {reason}")
-    return [json.loads(line) for line in done.stdout.splitlines()]

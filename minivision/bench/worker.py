@@ -1,7 +1,7 @@
-"""Times workloads in one engine: `python worker.py ENGINE SECONDS THREADS`, specs as JSON on stdin, medians on stdout.
+"""Times workloads in one engine: `python worker.py ENGINE SECONDS THREADS`, a line of JSON in, a line of JSON out.
 
-Run by file, so that an interpreter with PyTorch alone can do it. A line of output for each spec: the median seconds of the
-engine's fastest way (null where it has none), and by how many bytes this process's peak memory has grown since it began.
+Run by file, so that an interpreter with PyTorch alone can do it. To a spec it answers how many ways this engine has to do it;
+to "go", the median seconds of each way, and by how many bytes this process's peak memory has grown since it began.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-LEAST_RUNS = 5
+LEAST_RUNS = 3
 
 
 def median_seconds(work: Callable[[], Any], seconds: float) -> float:
-    """The median of the runs that fit into `seconds`, of at least LEAST_RUNS, after two that are not counted."""
-    for _ in range(2):
-        work()
+    """The median of the runs that fit into `seconds`, of at least LEAST_RUNS, after one that is not counted."""
+    work()
     times: list[float] = []
     while len(times) < LEAST_RUNS or sum(times) < seconds:
         start = time.perf_counter()
@@ -38,15 +37,19 @@ def peak_memory() -> int:
 
 
 def main() -> None:
-    """Reads the specs, times them one after another."""
+    """Answers until the input ends."""
     engine_name, seconds, threads = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
     sys.path.insert(0, str(Path(__file__).parent / "engines"))
     engine = importlib.import_module(f"engine_{engine_name}")
     engine.set_threads(threads)
-    before = peak_memory()
-    for spec in json.load(sys.stdin):
-        best = min((median_seconds(way, seconds) for way in engine.prepare(spec)), default=None)
-        print(json.dumps([best, peak_memory() - before]), flush=True)
+    before, ways = peak_memory(), list[Callable[[], Any]]()
+    for message in map(json.loads, sys.stdin):
+        if message == "go":
+            answer: Any = [median_seconds(way, seconds) for way in ways], peak_memory() - before
+        else:
+            ways = engine.prepare(message)
+            answer = len(ways)
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

@@ -8,14 +8,23 @@ import numpy as np
 
 from .. import ops
 from ..errors import ShapeError
+from ..ops.linear_activation import ACTIVATIONS, linear_activation
 from ..ops.methods.norms import vector_norm
 from ..ops.methods.products import matmul
 
 __all__ = ["bilinear", "linear", "normalize"]
 
 
-def linear(input: Any, weight: Any, bias: Any = None) -> Any:
-    """y = x W^T + b;  input (*, I), weight (O, I), bias (O) -> (*, O); or weight (I), bias () -> (*)."""
+def linear(input: Any, weight: Any, bias: Any = None, activation: str | None = None) -> Any:
+    """y = x W^T + b;  input (*, I), weight (O, I), bias (O) -> (*, O); or weight (I), bias () -> (*).
+
+    activation: "relu", "gelu", "gelu_tanh" or "silu" of it in the same pass over memory (weight (O, I) alone); ValueError
+    for any other.
+    """
+    if activation is not None:
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation is None or one of {', '.join(ACTIVATIONS)}; got {activation!r}")
+        return linear_activation(input, weight, bias, activation=activation)
     if weight.ndim == 1:
         y = matmul(input, weight)
         return y if bias is None else y + bias

@@ -26,6 +26,7 @@ from .elementwise import (
     tanh,
 )
 from .embedding import embedding, gather, index_add, index_select, scatter_add
+from .linear_activation import linear_activation
 from .matmul import linear, matmul
 from .norm import add_layer_norm, layer_norm, rms_norm, sum_rows
 from .optim import adamw, sgd
@@ -68,6 +69,7 @@ __all__ = [
     "layer_norm",
     "leaky_relu",
     "linear",
+    "linear_activation",
     "log_softmax",
     "matmul",
     "max_pool2d",

@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import NoKernelsWarning
 
 ISAS = ("avx512", "avx2", "neon", "base")  # best first
-LINE, LARGE = 64, 1 << 14  # bytes of a cache line; of an array worth placing on one
+LINE, LARGE = 64, 1 << 16  # bytes of a cache line; of an array worth placing on one
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 REASON = ""
 

@@ -50,7 +50,7 @@ def _scratch(name: str, sizes: np.ndarray, dtype: np.dtype, threads: int) -> int
     """Elements of workspace that a kernel needs."""
     if name == "depthwise_vjp_filter":
         return function("depthwise_workspace", dtype)(int(sizes[5]), int(sizes[8] * sizes[9]))
-    return function("gemm_workspace", dtype)(threads)
+    return function("conv_workspace", dtype)(pointer(sizes), threads)
 
 
 def _conv2d(x, weight, bias, *, stride=ONE, padding=NONE, dilation=ONE, groups=1):

@@ -40,6 +40,11 @@ def _run(name: str, x: np.ndarray, dy: np.ndarray | None, settings: Any) -> np.n
     return y
 
 
+def slope(name: str, kept: np.ndarray, dy: np.ndarray, settings: Any = ()) -> np.ndarray:
+    """dy f' of what the forward pass kept."""
+    return _run(name, kept, dy, settings)
+
+
 def pointwise(name: str, keeps: str = "x", forward: Any = None, **defaults: float) -> Kernel:
     """The kernel of a function of FUNCTIONS; `defaults` are its settings a and b, `keeps` is "x" or "y".
 

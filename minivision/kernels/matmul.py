@@ -15,20 +15,34 @@ from .norm import sum_rows
 def product(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
     """a(..., M, K) b(..., K, N) + bias(N) -> (..., M, N), leading axes broadcast; either operand may be any strided view."""
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
+    if a.ndim == b.ndim == 2:
+        return _plain(a, b, None if bias is None else np.ascontiguousarray(bias))
     if b.ndim == 2 and a.ndim > 2:  # one weight for the whole batch: one tall product
-        return product(_rows(a), b, bias).reshape(*a.shape[:-1], n)
+        return product(rows_of(a), b, bias).reshape(*a.shape[:-1], n)
     bias = None if bias is None else np.ascontiguousarray(bias)
-    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2]) if a.ndim > 2 or b.ndim > 2 else ()
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     c = empty((*batch, m, n), a.dtype)
-    if batch:
-        a, b = np.broadcast_to(a, (*batch, m, k)), np.broadcast_to(b, (*batch, k, n))
-    for index in np.ndindex(batch[:-2]) if len(batch) > 2 else [()]:  # the kernel walks the last two batch axes itself
+    a, b = np.broadcast_to(a, (*batch, m, k)), np.broadcast_to(b, (*batch, k, n))
+    for index in np.ndindex(batch[:-2]):  # the kernel walks the last two batch axes itself
         if c.size:
-            _gemm(a[index], b[index], c[index], bias) if batch else _gemm(a, b, c, bias)
+            _gemm(a[index], b[index], c[index], bias)
     return c
 
 
-def _rows(x: np.ndarray) -> np.ndarray:
+def _plain(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+    """One product, by the shortest way to the kernel: of small matrices the way takes longer than the product."""
+    (m, k), n, size = a.shape, b.shape[1], a.itemsize
+    (a_i, a_p), (b_p, b_j), c = a.strides, b.strides, empty((m, n), a.dtype)
+    if c.size:
+        gemm, space, threads = _prepared(a.dtype)
+        gemm(
+            1, 1, m, n, k, pointer(a), 0, 0, a_i // size, a_p // size, pointer(b), 0, 0, b_p // size, b_j // size,
+            pointer(c), 0, 0, n, pointer(bias), space, threads,
+        )  # fmt: skip
+    return c
+
+
+def rows_of(x: np.ndarray) -> np.ndarray:
     """(..., N) -> (M, N): all leading axes as one."""
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
@@ -80,7 +94,7 @@ def _linear_vjp(dy: np.ndarray, kept: Any, *, needs: tuple[bool, ...]) -> Any:
     x, weight, has_bias = kept
     if not takes(dy, x, weight):
         return NotImplemented
-    rows, columns = _rows(dy), _rows(x)
+    rows, columns = rows_of(dy), rows_of(x)
     dx = product(rows, weight).reshape(x.shape) if needs[0] else None
     return dx, product(rows.T, columns) if needs[1] else None, sum_rows(rows) if has_bias and needs[2] else None
 

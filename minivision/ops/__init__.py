@@ -20,6 +20,7 @@ from . import (
     group_norm,
     indexing,
     linalg,
+    linear_activation,
     loss,
     matmul,
     methods,
@@ -43,8 +44,8 @@ from . import (
 )
 
 __all__ = [
-    "activation", "adaptive_pool", "attention", "batch_norm", "comparison", "conv", "conv_nd", "ctc", "einsum", "elementary",
-    "elementwise", "embedding", "error_function", "group_norm", "indexing", "linalg", "loss", "matmul", "methods", "norm",
-    "order", "pad", "piecewise", "pool", "reduce", "resample", "rounding", "sample", "scan", "selection", "shape", "softmax",
-    "trigonometric", "vector_norm", "weight_norm", "windows",
+    "activation", "adaptive_pool", "attention", "batch_norm", "comparison", "conv", "conv_nd", "ctc", "einsum",
+    "elementary", "elementwise", "embedding", "error_function", "group_norm", "indexing", "linalg", "linear_activation",
+    "loss", "matmul", "methods", "norm", "order", "pad", "piecewise", "pool", "reduce", "resample", "rounding", "sample",
+    "scan", "selection", "shape", "softmax", "trigonometric", "vector_norm", "weight_norm", "windows",
 ]  # fmt: skip

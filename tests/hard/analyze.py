@@ -32,6 +32,9 @@ def compile_all(compiler: str, files: list[str], what: str, flags: list[str]) ->
     if not shutil.which(compiler):
         print(f"   {compiler}, {what}: skipped, it is not on this machine")
         return
+    if not builds.has_openmp(compiler):
+        print(f"   {compiler}, {what}: skipped, it has no omp.h (Debian: libomp-dev)")
+        return
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         builds.objects(compiler, [*WARNINGS, "-fopenmp", *flags], Path(folder), files)

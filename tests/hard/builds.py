@@ -23,6 +23,12 @@ def run(command: list[str], check: bool = True, **options: object) -> subprocess
     return done
 
 
+def has_openmp(compiler: str) -> bool:
+    """Whether this compiler finds the header of OpenMP."""
+    command = [compiler, "-fopenmp", "-fsyntax-only", "-x", "c", "-"]
+    return subprocess.run(command, input="#include <omp.h>\n", text=True, capture_output=True).returncode == 0
+
+
 def at_once(calls: list) -> list:
     """The results of calls without arguments, as many at a time as there are processors."""
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:

@@ -56,4 +56,26 @@ def _linear(x, weight, bias):
     return y
 
 
-ORACLES = {"matmul": Oracle(_matmul_call, _matmul), "linear": Oracle(_linear_call, _linear)}
+ACTIVATIONS = {
+    "relu": lambda z: max(z, 0.0),
+    "gelu": lambda z: z * (1.0 + math.erf(z / math.sqrt(2.0))) / 2.0,
+    "gelu_tanh": lambda z: z / 2.0 * (1.0 + math.tanh(math.sqrt(2.0 / math.pi) * (z + 0.044715 * z**3))),
+    "silu": lambda z: z / (1.0 + math.exp(-z)),
+}
+
+
+def _activation_call(rng):
+    arrays, _ = _linear_call(rng)
+    return arrays, {"activation": str(rng.choice(list(ACTIVATIONS)))}
+
+
+def _linear_activation(x, weight, bias, *, activation):
+    z = _linear(x, weight, bias)
+    return np.reshape([ACTIVATIONS[activation](float(value)) for value in z.flat], z.shape)
+
+
+ORACLES = {
+    "matmul": Oracle(_matmul_call, _matmul),
+    "linear": Oracle(_linear_call, _linear),
+    "linear_activation": Oracle(_activation_call, _linear_activation),
+}

@@ -44,7 +44,7 @@ static void FN(convolution)(const int64_t *z)
         mv_conv_definition_f64(z, FN(wide)(n_x, x, absolute), FN(wide)(n_f, f, absolute), FN(wide)(n_y, dy, absolute), to[0],
                                to[1], to[2]);
     }
-    T *space = FN(blank)(depthwise ? MV(depthwise_workspace)(c_in, taps) : MV(gemm_workspace)(THREADS));
+    T *space = FN(blank)(depthwise ? MV(depthwise_workspace)(c_in, taps) : MV(conv_workspace)(z, THREADS));
     if (depthwise) {
         kernel = FN(blank)(n_f);
         for (int64_t i = 0; i < n_f; i++)
@@ -67,7 +67,7 @@ static void FN(convolution)(const int64_t *z)
 
 static void FN(convolutions)(void)
 {
-    static const int64_t channels[][3] = {{1, 1, 1}, {1, 3, 13}, {2, 5, 3}, {3, 1, 1}, {4, 1, 1}, {17, 1, 1}, {1, 17, 7}};
+    static const int64_t channels[][3] = {{1, 1, 1}, {1, 3, 13}, {2, 5, 3}, {3, 1, 1}, {4, 1, 1}, {17, 1, 1}, {1, 17, 7}, {8, 2, 2}};
     static const int64_t shapes[][4] = {{1, 1, 0, 1}, {3, 1, 1, 1}, {3, 2, 1, 1}, {5, 2, 2, 1},
                                         {3, 3, 0, 2}, {7, 2, 3, 1}, {2, 1, 1, 2}};
     static const int64_t sides[] = {7, 8, 15, 20};
