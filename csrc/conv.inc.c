@@ -270,12 +270,12 @@ static void FN(conv_vjp_filter)(const int64_t *sizes, const T *dy, const T *x, T
         FN(narrow_filter)(&map, dy, x, dfilter, workspace, threads);
         return;
     }
-    if (conv_is_product(&map)) {
+    const int64_t chunks = FN(conv_chunks)(&map), blocks = (n + columns - 1) / columns, size = z.groups * m * n;
+    if (conv_is_product(&map) && chunks == 1) { /* else the pixels are cut too */
         FN(gemm)(1, z.groups, m, n, pixels, dy, 0, m, 1, z.groups * m, x, 0, n, z.groups * n, 1, dfilter, 0, map.f_g, n, NULL,
                  workspace, threads);
         return;
     }
-    const int64_t chunks = FN(conv_chunks)(&map), blocks = (n + columns - 1) / columns, size = z.groups * m * n;
     T *partial = chunks > 1 ? workspace : dfilter, *spaces = chunks > 1 ? workspace + chunks * size : workspace;
     if (2.0 * (double)size * (double)pixels < SERIAL_FLOPS)
         threads = 1;
