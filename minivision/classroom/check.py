@@ -18,9 +18,10 @@ from .show import brief
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a check. failure: why it is not passed; output: what the file printed; warnings: the compiler's."""
+    """What came of a check of a text. failure: why it is not passed; output: what it printed; warnings: the compiler's."""
 
     exercise: Exercise
+    source: str
     failure: Failure | None = None
     output: str = ""
     warnings: str = ""
@@ -61,4 +62,4 @@ def judge(worker: Worker, text: str, seed: int = 0) -> Verdict:
     except Exception as error:  # a check passes on the library's own answer, so another form of answer is to blame
         lines: Lines = [("got", brief(worker.last)), ("reason", f"{type(error).__name__}: {error}")]
         failure = Odd("the function returned something of an unexpected form", lines)
-    return Verdict(exercise, failure, worker.pipes.text(), warnings)
+    return Verdict(exercise, text, failure, worker.pipes.text(), warnings)

@@ -28,6 +28,12 @@ def answer(exercise: Exercise, old: str = "", new: str = "") -> str:
     return header(exercise) + piece(exercise).answer(old, new)
 
 
+def solution(exercise: Exercise) -> str:
+    """The function as the library has it; of C, the whole file."""
+    found = piece(exercise)
+    return found.text if exercise.is_c else found.function
+
+
 def header(exercise: Exercise) -> str:
     """A comment: what to do, from where, and how to check it."""
     what = f"Write the body of {exercise.name.rpartition('.')[2]}, which is cut out of {exercise.path}."
