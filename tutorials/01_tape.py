@@ -3,8 +3,8 @@ The tape: from numbers to arrays
 ================================
 
 A network is one long expression, and training asks of it one question: how does the last number, the loss, move when any one of
-the weights moves a little? Asked weight by weight, a million weights cost a million evaluations. Asked backwards, they cost about
-as much as two or three. This lesson writes that walk back in ten lines, breaks it in the three usual ways, and ends at the library.
+the weights moves a little? Asked weight by weight, a million weights cost a million evaluations; asked backwards, about two or
+three. This lesson writes that walk back in ten lines, breaks it in the usual ways, and ends at the library's own tape.
 
 :Prerequisites: none
 """
@@ -35,7 +35,7 @@ moved = [(((a + da) * (b + db) + a + da) ** 2 - v**2) / step for da, db in [(ste
 np.testing.assert_allclose([a_bar, b_bar], moved, rtol=1e-5)
 places = {"a": (0, 0, a, a_bar), "b": (0, 2, b, b_bar), "u = ab": (1, 1.4, u, u_bar), "v = u + a": (2, 0.7, v, v_bar)}
 places["y = v²"] = (3, 0.7, v**2, 1.0)
-figure, axes = plt.subplots(figsize=(6.5, 3.2), layout="constrained")
+figure, axes = plt.subplots(figsize=(6.5, 3.2), layout="constrained", subplot_kw={"frame_on": False, "xticks": [], "yticks": []})
 for ends in ["au", "bu", "uv", "av", "vy"]:
     tail, head = (next(place[:2] for name, place in places.items() if name[0] == end) for end in ends)
     axes.annotate("", head, tail, arrowprops={"arrowstyle": "-|>", "shrinkA": 26, "shrinkB": 26, "color": "grey"})
@@ -43,15 +43,13 @@ for name, (across, up, value, bar) in places.items():
     axes.text(across, up, f"{name}\n{value:g}", ha="center", va="center", bbox={"boxstyle": "round", "fc": "white"})
     axes.text(across, up - 0.45, f"cotangent {bar:g}", ha="center", va="center", color="tab:red")
 axes.set(title="Values go right, cotangents come back left", xlim=(-0.4, 3.4), ylim=(-0.6, 2.4))
-axes.axis("off")
 
 # %%
 # A tape in ten lines
 # -------------------
 #
-# Nothing above needed thought once the lines stood there in order, so let the values write the lines themselves. Each one
-# remembers its parents, and for each parent how a cotangent goes back to it; the *tape* is the list of all values in order of
-# creation. The walk back takes it from the end, and hands every parent its share.
+# Nothing above needed thought once the lines stood there, so let the values write them. Each remembers its parents, and how a
+# cotangent goes back to each; the *tape* lists all values in order of creation. The walk back takes it from the end.
 
 TAPE = []
 
@@ -110,10 +108,10 @@ for name, order in {"nearest first": nearest_first, "newest first": TAPE[::-1]}.
     assert (x.bar == 2 * 3.0 + 4 * 3.0**3) == (name == "newest first")
 
 # %%
-# Another way out is to let every arrival run on to the inputs by itself. That is the chain rule as it is taught, a sum over all
-# paths, and it is correct. But paths multiply: where each of :math:`n` values is used twice by the next there are :math:`2^n` of
-# them, and the tape needs :math:`n + 1` steps, because it adds up before it goes on. It is a loop, too, not a function that calls
-# itself: a recurrent network is easily a chain of a hundred thousand nodes, and Python's stack is a thousand deep.
+# Or let every arrival run on to the inputs by itself: the chain rule as it is taught, a sum over all paths, and correct. But
+# paths multiply. Where each of :math:`n` values is used twice by the next there are :math:`2^n`; the tape needs :math:`n + 1`
+# steps, for it adds up before it goes on. And it is a loop: a recurrent network is easily a chain of a hundred thousand nodes,
+# and the stack, on which functions that call themselves live, is a thousand deep.
 
 
 def along_every_path(node, bar=1.0):  # -> the number of calls
@@ -166,9 +164,8 @@ for count in (1, 4, 16):
     print(f"{count:2} images: J takes {size:.0f} KiB, {np.mean(J == 0):.1%} of it zeros; the VJP touches {touched:.0f} KiB")
 
 # %%
-# **Broadcasting is using a value many times.** In :math:`XW + b` NumPy adds the vector :math:`b` to each row, so each of its
-# numbers is used once a row. The rule for a value that is used many times is known by now: add up. The VJP of broadcasting is a
-# sum over the axes that were repeated, and with that the tape takes arrays; nothing else of it changes.
+# **Broadcasting is using a value many times.** In :math:`XW + b` NumPy adds the vector :math:`b` to each row. So each of its
+# numbers is used once a row, and its cotangents add up: a sum over the repeated axes. Nothing else changes for arrays.
 
 
 def unbroadcast(dy, shape):
@@ -189,11 +186,11 @@ for shape in [(5, 4, 3), (4, 3), (3,), (4, 1), (5, 1, 1), ()]:
 # A network on it: threes against eights
 # --------------------------------------
 #
-# Handwritten digits of scikit-learn, 8 x 8 pixels; one hidden layer of eight; the loss is the mean of :math:`(y - t)^2` with
-# :math:`t = \pm 1`. The same function runs on our Values and on the library's Tensors, and gives the same gradients.
+# Digits of 8 x 8 pixels; one hidden layer of eight; the loss is the mean of :math:`(y - t)^2` with :math:`t = \pm 1`. The same
+# lines run on our Values and on the library's Tensors, and give the same gradients at every step.
 
-digits, parts = mv.data.load("digits"), []
-for images, labels in [(digits.train_images, digits.train_labels), (digits.test_images, digits.test_labels)]:
+d, parts = mv.data.load("digits"), []
+for images, labels in [(d.train_images, d.train_labels), (d.test_images, d.test_labels)]:
     chosen = (labels == 3) | (labels == 8)
     parts += [images[chosen].reshape(-1, 64).astype(np.float64), np.where(labels[chosen] == 3, 1.0, -1.0)[:, None]]
 x, t, x_test, t_test = parts
@@ -215,9 +212,8 @@ for seed in range(5):
             np.testing.assert_allclose(leaf.bar, tensor.grad.numpy(), rtol=1e-9, atol=1e-12)
             leaf.value -= 0.05 * leaf.bar  # in the memory of `weights`
         curves[-1].append(loss.value)
-    W, b, w, c = weights
-    right.append(np.mean((np.tanh(x_test @ W + b) @ w + c > 0) == (t_test > 0)))
-print(f"of {len(t_test)} test images right: {min(right):.1%} to {max(right):.1%} over {len(right)} seeds")
+    right.append(np.mean((np.tanh(x_test @ weights[0] + weights[1]) @ weights[2] + weights[3] > 0) == (t_test > 0)))
+print(f"of {len(t_test)} test images right: {min(right):.1%} to {max(right):.1%}, by seed")
 assert lesson.quick() or min(right) > 0.9
 figure, axes = plt.subplots(figsize=(6.5, 3), layout="constrained")
 axes.semilogy(np.transpose(curves), color="tab:blue", alpha=0.6)
@@ -250,4 +246,5 @@ axes.legend()
 # Exercises
 # ---------
 #
-# TODO
+# ``minivision exercise start ID`` cuts a function out of the library for you to write: ``unbroadcast``; ``quotient-gradient``, a
+# rule of two inputs; ``walk-order``, the nodes, newest first; and ``walk-back``, the walk with all that the library asks of it.

@@ -245,4 +245,5 @@ axes.set_yticks(range(len(KINDS)), KINDS)
 # Exercises
 # ---------
 #
-# TODO
+# ``minivision exercise start ID``: ``sigmoid-gradient`` and ``complex-step`` are easy; ``central-differences`` is what gradcheck
+# stands on; ``max-gradient`` has ties; ``product-gradient`` has zeros among its factors, so that nothing may be divided.

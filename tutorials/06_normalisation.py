@@ -140,14 +140,12 @@ for size in sizes:
     spreads.append(np.sqrt(np.mean(np.var(seen, axis=0))))
 slope = np.polyfit(np.log(sizes), np.log(spreads), 1)[0]
 norm.eval()
-alone, among = norm(mv.tensor(X[:1])).data[0], norm(mv.tensor(X[:100])).data[0]
-print(f"the spread falls as B^{slope:.2f}; in evaluation, alone and among others differ by {np.max(np.abs(alone - among)):.0e}")
-np.testing.assert_allclose(alone, among, rtol=1e-5, atol=1e-6)
-assert lesson.quick() or -0.8 < slope < -0.4
+np.testing.assert_allclose(norm(mv.tensor(X[:1])).data, norm(mv.tensor(X[:100])).data[:1], rtol=1e-5, atol=1e-6)
+assert lesson.quick() or -0.6 < slope < -0.4
 figure, axes = plt.subplots(figsize=(6.5, 3), layout="constrained")
-axes.loglog(sizes, spreads, "o-", label="measured")
-axes.loglog(sizes, spreads[-1] * np.sqrt(sizes[-1] / np.array(sizes)), "k:", label="as one over the root of B")
-axes.set(title="What the rest of the batch changes of one image", xlabel="batch size", ylabel="standard deviation")
+axes.loglog(sizes, spreads, "o-", label=f"measured, B to the {slope:.2f}")
+axes.loglog(sizes, spreads[-1] * np.sqrt(sizes[-1] / np.array(sizes)), "k:", label="one over the root of B")
+axes.set(title="What the rest of the batch changes of one image", xlabel="batch size B", ylabel="standard deviation")
 axes.legend()
 
 # %%
@@ -169,7 +167,7 @@ for mean in means:
     off.append([np.sqrt(np.mean((v / np.var(x, axis=1, dtype=np.float64) - 1.0) ** 2)) for v in (one_pass, two_pass)])
     exact = normalise(x.astype(np.float64), -1)[0]
     assert np.max(np.abs(F.layer_norm(x, (256,)) - exact)) < 4 * 2.0**-24 * (mean + 4.0)  # x itself is no better known
-print(f"at a mean of {means[-1]:.0f}, {np.mean(one_pass <= 0):.0%} of the one-pass variances are not positive")
+print(f"at a mean of {mean:.0f}, {np.mean(one_pass <= 0):.0%} of the one-pass variances are not positive")
 assert off[-1][0] > 1.0 > 1e-3 > off[-1][1]
 figure, axes = plt.subplots(figsize=(6.5, 3), layout="constrained")
 axes.loglog(means, off, "o-", markersize=4, label=["one pass", "deviations first"])
@@ -188,11 +186,11 @@ LAYER = {"layer norm": nn.LayerNorm, "batch norm": nn.BatchNorm1d}
 STYLES = {"plain": "x:", "plain, He": "o--", "layer norm": "^-.", "batch norm": "s-"}
 
 
-def build(kind, seed, depth=10, width=64):
+def build(kind, seed):
     mv.manual_seed(seed)
     norm = LAYER.get(kind, nn.Identity)
-    hidden = [layer for _ in range(depth + 1) for layer in (nn.Linear(64, width), norm(width), nn.ReLU())]
-    model = nn.Sequential(*hidden, nn.Linear(width, 10))
+    layers = [layer for _ in range(11) for layer in (nn.Linear(64, 64), norm(64), nn.ReLU())]
+    model = nn.Sequential(*layers, nn.Linear(64, 10))
     for weight in [p for p in model.parameters() if kind == "plain, He" and p.ndim == 2]:
         nn.init.kaiming_normal_(weight, nonlinearity="relu")
     return model
@@ -248,4 +246,5 @@ axes.legend()
 # Exercises
 # ---------
 #
-# TODO
+# ``minivision exercise start ID``: ``rms-norm-gradient`` and ``running-average`` to begin with; ``layer-norm-gradient``, as
+# derived above; ``variance``, without cancellation; ``batch-norm-gradient``, with a residual and a ReLU behind it.
