@@ -10,12 +10,10 @@ backwards.
 :Prerequisites: :doc:`02_gradients`
 """
 
-import sys
 import tempfile
 import time
 import timeit
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -23,6 +21,7 @@ import numpy as np
 
 import minivision as mv
 from minivision import bench, lesson
+from minivision.classroom.c_file import build_steps  # compiles a step, one C file, with the kernels' flags
 
 # %%
 # The question
@@ -84,11 +83,9 @@ if machine := bench.measure_machine(0.1 if lesson.quick() else 0.5):
     print(f"{machine.processor}, {machine.isa}, one thread: {peak:.0f} GFLOP/s, {bandwidth:.0f} GB/s")
     print(f"memory is the limit below {peak / bandwidth:.1f} operations a byte; a product of {LAST} x {LAST} has {LAST / 6:.0f}")
 
-STEPS, FOLDER, SPEED = Path(mv.__file__).parents[1] / "csrc" / "steps", Path(tempfile.mkdtemp()), {}
-sys.path.insert(0, str(STEPS))
-# build_steps compiles a step, a C file of one function, with the kernels' own flags
-if not (ready := STEPS.is_dir() and (build_steps := import_module("build_steps")).compiler() is not None):
-    print("No C compiler, or not the repository's folder csrc/steps: the steps are read here, but not timed.")
+FOLDER, SPEED = Path(tempfile.mkdtemp()), {}
+if not (ready := build_steps.compiler() is not None):
+    print("There is no C compiler here: the steps are read, not timed.")
 
 
 def seconds(run, n, clock=time.thread_time):  # of one run at its best; a thread's clock stands still while others compute
@@ -99,7 +96,7 @@ def seconds(run, n, clock=time.thread_time):  # of one run at its best; a thread
 def climb(name):  # compiles a step, holds it to the bound, times it
     if not ready:
         return None
-    step = build_steps.load(STEPS / f"{name}.c", FOLDER)
+    step = build_steps.load(build_steps.HERE / f"{name}.c", FOLDER)
     for m, n, k in [(3, 5, 7), (61, 67, 71), (13, 800, 800)]:  # less than a tile, odd, more than a block
         call = step.gemm(a := normal((m, k)), b := normal((k, n)))
         call.run()

@@ -9,12 +9,10 @@ its gradients, in the filters and in the image?
 :Prerequisites: :doc:`03_matmul`
 """
 
-import sys
 import tempfile
 import time
 import timeit
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -24,6 +22,7 @@ from numpy.lib.stride_tricks import as_strided
 import minivision as mv
 from minivision import functional as F
 from minivision import lesson, nn
+from minivision.classroom.c_file import build_steps  # compiles a step, one C file, with the kernels' flags
 
 # %%
 # The definition
@@ -197,17 +196,15 @@ lesson.claim("C1", f"{three} weights in three 3 x 3 layers and {one} in one 7 x 
 # The matrix of windows is many times as large as the image, and goes to memory and back. The third step copies a few rows of it
 # at a time, just before the product reads them, and never has the whole. The library does the same. (``csrc/steps/conv_*.c``)
 
-STEPS, FOLDER = Path(mv.__file__).parents[1] / "csrc" / "steps", Path(tempfile.mkdtemp())
-sys.path.insert(0, str(STEPS))
-if not (ready := STEPS.is_dir() and (build_steps := import_module("build_steps")).compiler() is not None):
-    print("No C compiler, or not the repository's folder csrc/steps: the steps are read here, but not timed.")
+if not (ready := build_steps.compiler() is not None):
+    print("There is no C compiler here: the steps are read, not timed.")
 side = 14 if lesson.quick() else 56
 x, w = (rng.standard_normal(shape, dtype=np.float32) for shape in [(2, side, side, 64), (3, 3, 64, 64)])
 turned = [(part(x).transpose(0, 3, 1, 2), part(w).transpose(3, 2, 0, 1)) for part in (np.float64, np.abs)]
 exact, size = (F.conv2d(*pair, padding=1).transpose(0, 2, 3, 1) for pair in turned)
-ku, times, room = 9 * 64 * 2.0**-24, [], []
+ku, times, room, folder = 9 * 64 * 2.0**-24, [], [], Path(tempfile.mkdtemp())
 for name in build_steps.names("conv") if ready else []:
-    call = build_steps.load(STEPS / f"{name}.c", FOLDER).conv(x, w, 1, 1)
+    call = build_steps.load(build_steps.HERE / f"{name}.c", folder).conv(x, w, 1, 1)
     times.append(min(timeit.repeat(call.run, timer=time.thread_time, repeat=3, number=1)))
     room.append(call.space.nbytes)
     assert np.all(np.abs(call.result - exact) <= ku / (1 - ku) * size)  # the bound of the lesson before
