@@ -49,8 +49,10 @@ class Worker:
     """A child process that runs one exercise's files, in a folder and a process group of its own.
 
     seconds: how long all answers to one file may take together. command: what starts it, before its own arguments (a
-    stricter sandbox may be put here). prepare: called in the child before it starts.
+    stricter sandbox may be put here). prepare: called in the child before it starts. compiling: seconds more for a C file.
     """
+
+    compiling = START
 
     def __init__(
         self, exercise: Exercise, seconds: float = 10.0, command: Sequence[str] = (), prepare: Callable[[], None] | None = None
@@ -107,7 +109,7 @@ class Worker:
     def load(self, text: str) -> str:
         """Gives the process a file's text to run or to compile; returns the compiler's warnings."""
         self._begun()
-        reply = self._asked({"load": text}, self.seconds + START)
+        reply = self._asked({"load": text}, self.seconds + (self.compiling if self.exercise.is_c else 0.0))
         if not reply["loaded"]:
             name = self.exercise.name.rpartition(".")[2]
             advice = f"`minivision exercise reset {self.exercise.id}` writes it anew and keeps yours beside it"

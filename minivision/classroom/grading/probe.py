@@ -1,0 +1,36 @@
+"""Runs inside a sandbox before any submission does, and prints what it could do there: `python -c TEXT JSON`."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+def can(action: Callable[[], Any]) -> bool:
+    """Whether the system lets it."""
+    try:
+        action()
+    except OSError:
+        return False
+    return True
+
+
+def main() -> None:
+    """One line of JSON."""
+    told = json.loads(sys.argv[1])
+    found = {
+        "user": os.getuid(),
+        "reads": [path for path in told["secrets"] if can(lambda path=path: open(path, "rb").close())],
+        "writes": can(lambda: open(os.path.join(told["open"], "written"), "w").close()),
+        "signals": can(lambda: os.kill(told["grader"], 0)),
+        "connects": can(lambda: socket.create_connection(("127.0.0.1", told["port"]), 1.0).close()),
+    }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
