@@ -236,8 +236,8 @@ axes.legend(title="positions resized")
 own = right[0, SIZES.index(8)].mean()
 share = dict(zip(SIZES, right[0].mean(-1) / own, strict=True))
 moderate = [share[size] for size in SIZES if 8 < size <= 16]
-lesson.claim("V9", f"a digits ViT trained at 8 px, {SEEDS} seeds: {own:.0%} right; read at up to twice the side, with no training "
-             f"there, it keeps {min(moderate):.0%} to {max(moderate):.0%} of that, at 4 px {share[4]:.0%}",
+lesson.claim("V9", f"a digits ViT trained at 8 px, {SEEDS} seeds: {own:.0%} right; read at up to twice the side, with no training"
+             f" there, it keeps {min(moderate):.0%} to {max(moderate):.0%} of that, at 4 px {share[4]:.0%}",
              "holds at this scale" if min(moderate) > 0.8 > 0.5 > share[4] else "does not hold here")  # fmt: skip
 assert lesson.quick() or np.delete(right[1], SIZES.index(8), axis=0).max() < 0.6 * right[0, SIZES.index(8)].min()
 
