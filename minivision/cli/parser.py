@@ -140,9 +140,7 @@ def _add_teaching(actions: Any) -> None:
     grade.add_argument("--one", action="store_true", help="DIR is one submission, whatever is in it")
     only: Any = {"nargs": "+", "metavar": "ID", "help": "exercises or lessons of the assignment (default: all)"}
     grade.add_argument("--only", **only)
-    grade.add_argument(
-        "--out", metavar="DIR", type=Path, help="where results.json, JUnit XML, the table go (default: DIR-grades)"
-    )
+    grade.add_argument("--out", metavar="DIR", type=Path, help="where results.json, JUnit XML, a table go (default: DIR-grades)")
     grade.add_argument("--jobs", metavar="N", type=int, default=1, help="submissions graded at once (default: 1)")
     grade.add_argument("--seconds", metavar="X", type=float, default=10.0, help="time limit of each exercise (default: 10)")
     bundle = actions.add_parser("bundle", help="for teachers: make the files of an assignment", description="Make the files.")

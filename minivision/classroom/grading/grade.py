@@ -50,9 +50,9 @@ class Grader:
         """The verdict's kind, and what a student is told."""
         with Confined(exercise, self.sandbox, self.libraries[exercise.id]) as worker:
             verdict = check.judge(worker, text, self.seed)
-        lines = report.remarks(verdict) if verdict.passed else report.lines(verdict, len(exercise.hints))
-        said = "\n".join(line.text for line in lines).strip("\n")
-        return verdict.kind, f"passed\n{said}".strip() if verdict.passed else said
+        lines = report.remarks(verdict) if verdict.passed else report.lines(verdict)[1:]  # the first names the exercise
+        said = [line.text for line in lines if not line.text.startswith("  next ")]  # hints are for before
+        return verdict.kind, "\n".join(["passed"] * verdict.passed + said).strip()
 
 
 def chosen_exercises(names: Iterable[str]) -> list[Exercise]:

@@ -6,7 +6,7 @@ SETTINGS is JSON, made by sandbox.py. Three processes where there are namespaces
     init          the first of the new process ids: when it ends, the kernel ends all the others
     the program   under another user id and under limits, which are looked at again before it begins
 
-Runs without the package around it: what it needs is in this file and in linux.py.
+Runs without the package around it: what it needs is in this file, ending.py and linux.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import contextlib
 import json
 import os
 import resource
-import shutil
 import signal
 import sys
 import time
@@ -24,11 +23,10 @@ from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import linux
+from ending import ON_LINUX, become, end, memory, sweep
 
-GLANCE, PATIENCE, REFUSED = 0.05, 3.0, 97  # seconds between two looks; seconds for a sweep; exit status
-ON_LINUX = sys.platform == "linux"
+GLANCE, REFUSED = 0.05, 97  # seconds between two looks; exit status
 HOME = "/home/student"  # in the new root
-SHARED = ("/tmp", "/var/tmp", "/dev/shm", "/run/lock")  # where anyone may write, if nothing else forbids it
 
 
 def main() -> None:
@@ -45,7 +43,7 @@ def main() -> None:
         status = _through_init(told) if told["namespaces"] else watched(told)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        _end(told)
+        end(told)
     _exit_as(status)
 
 
@@ -72,8 +70,8 @@ def _code(status: int) -> int:
 def _close_pipes() -> None:
     """Leaves the pipes to the program alone, so that its end is their end."""
     null = os.open(os.devnull, os.O_RDWR)
-    for end in (0, 1, 2, *(int(end) for end in sys.argv[3:])):
-        os.dup2(null, end)
+    for pipe in (0, 1, 2, *map(int, sys.argv[3:])):
+        os.dup2(null, pipe)
 
 
 # -------------------------------------------------------------------------------------------------------- namespaces
@@ -106,8 +104,10 @@ def _through_init(told: dict[str, Any]) -> int:
 def enter(told: dict[str, Any]) -> None:
     """A root of its own, of what may be read, with what is hidden covered; a small home in memory; only its own processes."""
     linux.mount("none", "/", flags=linux.RECURSIVE | linux.PRIVATE)
-    root = os.getcwd()
-    linux.mount("tmpfs", root, "tmpfs", linux.NO_SUID | linux.NO_DEV, "size=1m,mode=755")
+    top = os.getcwd()
+    linux.mount("tmpfs", top, "tmpfs", linux.NO_SUID | linux.NO_DEV, "size=1m,mode=755")
+    root = f"{top}/inner"
+    os.mkdir(root)
     for path in told["readable"]:
         _show(path, root)
     for path in told["hidden"]:
@@ -124,8 +124,8 @@ def enter(told: dict[str, Any]) -> None:
     os.mkdir(root + "/proc")
     with contextlib.suppress(OSError):  # some containers forbid it; the memory of several processes is not added up then
         linux.mount("proc", root + "/proc", "proc", linux.NO_SUID | linux.NO_DEV)
-    linux.become_root_of(root)
-    linux.mount("none", "/", flags=linux.REMOUNT | linux.BIND | linux.READ_ONLY | linux.NO_SUID | linux.NO_DEV)
+    linux.mount("none", top, flags=linux.REMOUNT | linux.BIND | linux.READ_ONLY | linux.NO_SUID | linux.NO_DEV)
+    linux.become_root_of(top, "inner")
     os.chdir(HOME)
 
 
@@ -158,7 +158,7 @@ def watched(told: dict[str, Any]) -> int:
         if done == program:
             return _code(status)
         if done == 0:
-            if ON_LINUX and _memory(told) > told["memory"]:
+            if ON_LINUX and memory(told) > told["memory"]:
                 return 128 + signal.SIGKILL
             time.sleep(GLANCE)
 
@@ -171,7 +171,7 @@ def _run(told: dict[str, Any]) -> NoReturn:
         if ON_LINUX:
             linux.prctl(linux.NO_NEW_PRIVILEGES, 1)
         if told["landlock"]:
-            linux.landlock(told["visible"], [os.getcwd(), "/dev/null"])
+            linux.landlock(without(told["readable"], told["hidden"]), [os.getcwd(), "/dev/null"])
         for name, most in told["limits"].items():
             resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (most, most))
         if told["uid"]:
@@ -180,10 +180,24 @@ def _run(told: dict[str, Any]) -> NoReturn:
         if ON_LINUX:
             linux.prctl(linux.DEATH_SIGNAL, signal.SIGKILL)  # after the change of user, which takes it away
         _verify(told)
+        if ON_LINUX:
+            with contextlib.suppress(OSError):  # a second line of defence, which not every processor and kernel has
+                linux.refuse_calls()
         os.execve(told["python"], [told["python"], "-s", "-B", *told["arguments"], *sys.argv[3:]], _environment(told))
     except BaseException as error:
         print(f"not confined, so not started: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
     os._exit(REFUSED)
+
+
+def without(paths: list[str], covered: list[str]) -> list[str]:
+    """The paths, those that have something covered in them replaced by what else they have in them."""
+    left = []
+    for path in paths:
+        if path not in covered and any(Path(each).is_relative_to(path) for each in covered):
+            left += without([entry.path for entry in os.scandir(path)], covered)
+        elif path not in covered:
+            left.append(path)
+    return left
 
 
 def _verify(told: dict[str, Any]) -> None:
@@ -199,97 +213,11 @@ def _verify(told: dict[str, Any]) -> None:
         raise PermissionError("it would have the rights of root")
 
 
-def become(user: int) -> None:
-    """Gives up root for a user id and the group of the same number, for good."""
-    os.setgroups([])
-    os.setgid(user)
-    os.setuid(user)
-
-
 def _environment(told: dict[str, Any]) -> dict[str, str]:
     """Nothing of the teacher's."""
     home = os.getcwd()
     places = {"HOME": home, "TMPDIR": home, "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
     return {**places, **told["environment"], "PYTHONPATH": os.pathsep.join(told["paths"])}
-
-
-# ---------------------------------------------------------------------------------------------------- watching, ending
-
-
-def _others(told: dict[str, Any]) -> list[int]:
-    """The processes of the program, itself among them, as far as /proc shows them."""
-    try:
-        every = [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()]
-    except OSError:
-        return []
-    if told["namespaces"]:
-        return every
-    if told["uid"]:
-        return [pid for pid in every if _owner(pid) == told["uid"]]
-    found = [os.getpid()]
-    parents = {pid: int(_field(pid, "PPid")) for pid in every}
-    for pid in found:
-        found += [child for child, parent in parents.items() if parent == pid]
-    return found[1:]
-
-
-def _owner(pid: int) -> int:
-    try:
-        return os.stat(f"/proc/{pid}").st_uid
-    except OSError:
-        return -1
-
-
-def _field(pid: int, name: str) -> str:
-    """A number of /proc/PID/status; "0" where there is none."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
-    except OSError:
-        return "0"
-    return next((line.split()[1] for line in lines if line.startswith(f"{name}:")), "0")
-
-
-def _memory(told: dict[str, Any]) -> int:
-    """Bytes of memory that all its processes hold together, without the files that are mapped."""
-    return sum(int(_field(pid, name)) * 1024 for pid in _others(told) for name in ("RssAnon", "RssShmem"))
-
-
-def _end(told: dict[str, Any]) -> None:
-    """Ends what is still there. (Where there are namespaces, init's end was everyone's.)"""
-    if told["uid"] and not told["namespaces"]:
-        return sweep(told["uid"])
-    until = time.monotonic() + PATIENCE
-    while ON_LINUX and not told["namespaces"] and (left := _others(told)) and time.monotonic() < until:
-        for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped first: what is stopped cannot fork
-            for pid in left:
-                with contextlib.suppress(OSError):
-                    os.kill(pid, number)
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-
-
-def sweep(user: int) -> None:
-    """Ends every process of a user id that belongs to one submission alone, and removes its files where all may write."""
-    child = os.fork()
-    if child == 0:
-        become(user)
-        until = time.monotonic() + PATIENCE
-        with contextlib.suppress(ProcessLookupError):
-            while time.monotonic() < until:
-                os.kill(-1, signal.SIGKILL)
-        os._exit(0)
-    os.waitpid(child, 0)
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    for folder in filter(os.path.isdir, SHARED):
-        for entry in os.scandir(folder):
-            with contextlib.suppress(OSError):
-                if entry.stat(follow_symlinks=False).st_uid == user:
-                    shutil.rmtree(entry.path, ignore_errors=True) if entry.is_dir(follow_symlinks=False) else os.unlink(
-                        entry.path
-                    )
 
 
 if __name__ == "__main__":

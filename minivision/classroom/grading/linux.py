@@ -1,4 +1,4 @@
-"""What Linux has to confine a process: prctl, namespaces, mounts, Landlock. No imports but the standard library's.
+"""What Linux has to confine a process: prctl, namespaces, mounts, seccomp, Landlock. No imports but the standard library's.
 
 Every call raises OSError where the kernel refuses it. launcher.py runs this file without the package around it.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 from typing import Any
 
 # include/uapi/linux: prctl.h, sched.h, mount.h, landlock.h
@@ -49,12 +50,56 @@ def bind(source: str, place: str) -> None:
     _called("syscall", MOUNT_SETATTR, -100, os.fsencode(place), AT_RECURSIVE, attributes, ctypes.c_size_t(32))
 
 
-def become_root_of(folder: str) -> None:
-    """Makes a mounted folder this process's root, and lets go of the one before."""
+def become_root_of(folder: str, inner: str) -> None:
+    """Lets go of the root for a mounted folder, and makes `inner` of that the root.
+
+    In such a root the kernel gives no user namespace, in which a program could mount what it likes.
+    """
     os.chdir(folder)
     _called("pivot_root", b".", b".")  # the old root is now mounted over the new one
     _called("umount2", b".", DETACH)
+    os.chroot(f"/{inner}")
     os.chdir("/")
+
+
+# System calls that no exercise needs: memory that belongs to no process, other processes, keys, the kernel's inner parts.
+REFUSED = {
+    "x86_64": {
+        "memfd_create": 319, "memfd_secret": 447, "shmget": 29, "unshare": 272, "mount": 165, "fsopen": 430, "ptrace": 101,
+        "process_vm_readv": 310, "process_vm_writev": 311, "add_key": 248, "request_key": 249, "keyctl": 250, "bpf": 321,
+        "perf_event_open": 298, "userfaultfd": 323, "io_uring_setup": 425,
+    },
+    "aarch64": {
+        "memfd_create": 279, "memfd_secret": 447, "shmget": 194, "unshare": 97, "mount": 40, "fsopen": 430, "ptrace": 117,
+        "process_vm_readv": 270, "process_vm_writev": 271, "add_key": 217, "request_key": 218, "keyctl": 219, "bpf": 280,
+        "perf_event_open": 241, "userfaultfd": 282, "io_uring_setup": 425,
+    },
+}  # fmt: skip
+MACHINES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}  # AUDIT_ARCH_*
+LOAD, JUMP_EQUAL, JUMP_ABOVE, RETURN = 0x20, 0x15, 0x25, 0x06
+ALLOW, NOT_PERMITTED, KILL = 0x7FFF0000, 0x00050001, 0x80000000
+SECCOMP, FILTER = 22, 2
+
+
+class Program(ctypes.Structure):
+    """struct sock_fprog."""
+
+    _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p)]
+
+
+def refuse_calls() -> None:
+    """Refuses those system calls to this process and all that it starts; OSError for a processor that is not known here."""
+    machine = os.uname().machine
+    if machine not in REFUSED:
+        raise OSError(f"no list of system calls for {machine}")
+    numbers = sorted(REFUSED[machine].values())
+    last = len(numbers) + 1  # the instruction that refuses, counted from the first comparison
+    steps = [(LOAD, 0, 0, 4), (JUMP_EQUAL, 1, 0, MACHINES[machine]), (RETURN, 0, 0, KILL), (LOAD, 0, 0, 0)]
+    steps += [(JUMP_ABOVE, last, 0, 0x3FFFFFFF)]  # the x32 calls have other numbers
+    steps += [(JUMP_EQUAL, last - 1 - i, 0, number) for i, number in enumerate(numbers)]
+    steps += [(RETURN, 0, 0, ALLOW), (RETURN, 0, 0, NOT_PERMITTED)]
+    program = Program(len(steps), b"".join(struct.pack("=HBBI", *step) for step in steps))
+    _called("prctl", SECCOMP, ctypes.c_ulong(FILTER), ctypes.byref(program), ctypes.c_ulong(0), ctypes.c_ulong(0))
 
 
 class Ruleset(ctypes.Structure):

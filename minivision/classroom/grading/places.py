@@ -42,16 +42,3 @@ def hidden(private: Iterable[str] = ()) -> list[str]:
     source = [str(ROOT / name) for name in ("minivision", "csrc", "tests", "tutorials", ".git") if (ROOT / "setup.py").exists()]
     there = {os.path.realpath(path) for path in [*copies, *source, *private] if os.path.isdir(path)}
     return sorted(there, key=len)
-
-
-def without(paths: Iterable[str], covered: Iterable[str]) -> list[str]:
-    """The paths, those that have something covered in them replaced by what else they have in them."""
-    left, covered = [], [*covered]
-    for path in paths:
-        if path in covered:
-            continue
-        if any(Path(each).is_relative_to(path) for each in covered):
-            left += without([entry.path for entry in os.scandir(path)], covered)
-        else:
-            left.append(path)
-    return left

@@ -86,9 +86,9 @@ def junit_xml(every: Sequence[Graded]) -> str:
     for graded in every:
         kinds = [each.kind for each in graded.results]
         counts = {
-            "tests": len(kinds),
-            "failures": sum(kind not in ("passed", "ungraded") for kind in kinds),
-            "errors": kinds.count("ungraded"),
+            "tests": str(len(kinds)),
+            "failures": str(sum(kind not in ("passed", "ungraded") for kind in kinds)),
+            "errors": str(kinds.count("ungraded")),
             "time": f"{sum(each.seconds for each in graded.results):.3f}",
         }
         suite = ElementTree.SubElement(

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from ...errors import SettingError
 from ..manifest import Exercise
 from ..proxy import ONE_THREAD, START, Worker
-from .places import ROOT, SECRETS, extra_paths, hidden, readable, without
+from .places import SECRETS, extra_paths, hidden, readable
 
 LAUNCHER, PROBE = (Path(__file__).with_name(name) for name in ("launcher.py", "probe.py"))
 ON_LINUX = sys.platform == "linux"
@@ -82,17 +82,18 @@ class Sandbox:
     limits: Limits = field(default_factory=Limits)
     private: Sequence[str] = ()
     tried: Sequence[Mode] = field(default_factory=modes)
-    mode: Mode = Mode(False, False, False)
-    found: dict[str, Any] = field(default_factory=dict)
+    mode: Mode = field(init=False)
+    found: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
         reasons = []
-        for self.mode in self.tried:
+        for mode in self.tried:
+            self.mode = mode
             try:
                 self.found = self._probed()
                 return
             except (OSError, ValueError, subprocess.SubprocessError) as error:
-                reasons.append(f"{_words(self.mode)}: {str(error).strip()}")
+                reasons.append(f"{_words(mode)}: {str(error).strip()}")
         hint = "the interpreter and its packages must be where every user may read, such as /opt or /usr/local"
         told = "\n  ".join(reasons)
         raise SettingError(f"no program can be confined here, so nothing is graded\n  {told}\n  hint: {hint}")
@@ -117,7 +118,6 @@ class Sandbox:
             "disk": self.limits.disk,
             "readable": seen,
             "hidden": covered,
-            "visible": without(seen, covered) if self.mode.landlock else [],
             "python": sys.executable,
             "arguments": list(arguments),
             "paths": extra_paths(),

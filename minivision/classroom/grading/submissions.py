@@ -44,7 +44,7 @@ def plain(text: str) -> str:
 
 
 def find(folder: Path, exercises: Sequence[Exercise], one: bool = False) -> tuple[list[Submission], bool]:
-    """All submissions in a folder, one for each folder and zip file in it; or itself, with True, if `one` or if it holds files."""
+    """All submissions in a folder, one for each folder and zip file in it; or itself, and True, if `one` or if it has files."""
     try:
         names = sorted(os.listdir(folder))
     except OSError as error:
