@@ -136,8 +136,10 @@ figure, axes = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
 for name, most in used.items():
     axes.loglog(TOKENS, np.array(most) / 2**20, "o-", label=f"{name}: exponent {exponent(TOKENS, most):.2f}")
 matrix, result = 4 * TOKENS**2, 4 * TOKENS * 64  # bytes
-assert np.all(used["plain attention"] > 2 * matrix) and np.all(used["the library's kernel"] < 2 * result)  # noqa: PT018
-assert 1.9 < exponent(TOKENS, used["plain attention"]) < 2.1 and 0.9 < exponent(TOKENS, used["tiled, in NumPy"]) < 1.1  # noqa: PT018
+assert np.all(used["plain attention"] > 2 * matrix)
+assert np.all(used["the library's kernel"] < 2 * result)
+assert 1.9 < exponent(TOKENS, used["plain attention"]) < 2.1
+assert 0.9 < exponent(TOKENS, used["tiled, in NumPy"]) < 1.1
 axes.set(title="Memory need not", xlabel="tokens", ylabel="MiB at the peak", xticks=TOKENS)
 axes.set_xticklabels(TOKENS)
 axes.minorticks_off()
@@ -232,5 +234,5 @@ assert np.all((shares[1] > shares[0]) == (SIDES < 224 / (6 * D) ** 0.5))
 # ---------
 #
 # ``minivision exercise start ID`` begins one. ``attention-macs``: what attention costs, for any batch and any two lengths.
-# ``convolution-macs``: the same for a convolution in groups. ``window-partition``: windows side by side, the other way to bound the
-# cost. ``attention-without-matrix``: attention that keeps one number a row, from which its gradient can do without the matrix.
+# ``convolution-macs``: the same for a convolution in groups. ``window-partition``: windows side by side, the other way to bound
+# the cost. ``attention-without-matrix``: attention that keeps one number a row, from which its gradient can do without the matrix.
