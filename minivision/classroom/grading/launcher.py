@@ -27,6 +27,7 @@ from ending import ON_LINUX, become, end, memory, sweep
 
 GLANCE, REFUSED = 0.05, 97  # seconds between two looks; exit status
 HOME = "/home/student"  # in the new root
+NULL = os.open(os.devnull, os.O_RDWR)  # opened before there is a new root, in which init may be first
 
 
 def main() -> None:
@@ -69,9 +70,8 @@ def _code(status: int) -> int:
 
 def _close_pipes() -> None:
     """Leaves the pipes to the program alone, so that its end is their end."""
-    null = os.open(os.devnull, os.O_RDWR)
     for pipe in (0, 1, 2, *map(int, sys.argv[3:])):
-        os.dup2(null, pipe)
+        os.dup2(NULL, pipe)
 
 
 # -------------------------------------------------------------------------------------------------------- namespaces

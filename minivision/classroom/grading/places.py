@@ -20,7 +20,7 @@ def readable() -> list[str]:
     """The system's programs and libraries, Python, and the packages that it finds elsewhere."""
     python = [path for each in (sys.prefix, sys.base_prefix) for path in (each, os.path.realpath(each))]
     outer: list[str] = []
-    for path in sorted({*SYSTEM, *DEVICES, *python, *extra_paths()}, key=len):
+    for path in sorted({*SYSTEM, *DEVICES, *python, *extra_paths()}, key=lambda path: (len(path), path)):
         if os.path.islink(path) or not any(Path(path).is_relative_to(each) for each in outer):
             outer.append(path)
     return outer
