@@ -235,4 +235,4 @@ assert np.all((shares[1] > shares[0]) == (SIDES < 224 / (6 * D) ** 0.5))
 #
 # ``minivision exercise start ID`` begins one. ``attention-macs``: what attention costs, for any batch and any two lengths.
 # ``convolution-macs``: the same for a convolution in groups. ``window-partition``: windows side by side, the other way to bound
-# the cost. ``attention-without-matrix``: attention that keeps one number a row, from which its gradient can do without the matrix.
+# the cost. ``attention-without-matrix``: attention that keeps one number a row, so that its gradient needs no matrix.
