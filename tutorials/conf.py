@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -24,14 +25,17 @@ exclude_patterns = ["_build", "GALLERY_HEADER.rst", "lessons/*.ipynb", "lessons/
 default_role = "literal"
 nitpicky = True
 python_use_unqualified_type_names = True
+suppress_warnings = ["sphinx_gallery.duplicate_filename"]  # the copies that it makes itself, in lessons/
 smartquotes = False  # code in docstrings keeps its quotes
 
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
+html_favicon = "_static/icon.svg"
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
 html_sidebars = {"index": [], "papers": [], "claims": []}
+html_context = {"default_mode": "auto"}  # light or dark as the reader's system has it
 html_math_renderer = "mathml"
 html_theme_options = {
     "logo": {"text": "minivision"},
@@ -47,21 +51,11 @@ html_theme_options = {
 project_copyright = "MIT licence"
 
 
-def clean_slate(_gallery: object, _lesson: object) -> None:
-    """Each lesson finds the library as a new process would."""
-    mv.set_num_threads(THREADS)
-    mv.set_backend(BACKEND)
-    mv.set_grad_enabled(True)
-    mv.manual_seed(0)
-
-
-THREADS, BACKEND = mv.get_num_threads(), mv.get_backend()
-
 sphinx_gallery_conf = {
     "examples_dirs": ".",
     "gallery_dirs": "lessons",
     "filename_pattern": r"[\\/]\d\d_",
-    "ignore_pattern": r"conf\.py",
+    "ignore_pattern": rf"conf\.py|{re.escape(str(LESSONS))}",
     "copyfile_regex": r"(?!)",  # tutorials/index.rst is the front page, not the list of lessons
     "within_subsection_order": "FileNameSortKey",
     "remove_config_comments": True,
@@ -73,7 +67,7 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "show_signature": False,
     "plot_gallery": "True",
-    "reset_modules": ("matplotlib", clean_slate),
+    "reset_modules": ("matplotlib", "fresh.start"),
     "reset_modules_order": "before",
     "write_computation_times": False,
 }

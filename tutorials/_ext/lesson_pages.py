@@ -12,6 +12,8 @@ from minivision.classroom.manifest import Exercise, exercises
 FIELD = re.compile(r"^:Prerequisites: .*(?:\n[ \t]+\S.*)*\n", re.MULTILINE)
 TOOK = re.compile(r"\*\*Total running time of the script:\*\* \((\d+) minutes ([\d.]+) seconds\)")
 FOOTER = re.compile(r"^.. rst-class:: sphx-glr-timing\n\n.*\n", re.MULTILINE)
+NOTE = re.compile(r"^.. only:: html\n\n    .. note::\n(?:        .*\n|\n)+", re.MULTILINE)  # the downloads stand on top already
+THUMBNAIL = re.compile(r":alt:(\n(?:.*\n)*?.*thumbnail-title\">)(.*?)(?=</div>)")
 DOWNLOADS = re.compile(r"^.. _sphx_glr_download_", re.MULTILINE)
 
 
@@ -28,9 +30,10 @@ def seconds(text: str) -> float:
 
 def fields(lesson: str, text: str) -> str:
     """The field lines that follow the prerequisites."""
+    files = f":Download: :download:`notebook <{lesson}.ipynb>`, :download:`script <{lesson}.py>`\n"
     time = f":Time: {seconds(text):.0f} s to run\n" if seconds(text) >= 0.5 else ""
     count = len(of(lesson))
-    return time + (f":Exercises: :ref:`{count}, listed at the end <exercises-{lesson}>`\n" if count else "")
+    return time + files + (f":Exercises: :ref:`{count}, listed at the end <exercises-{lesson}>`\n" if count else "")
 
 
 def listing(lesson: str) -> str:
@@ -46,9 +49,11 @@ def listing(lesson: str) -> str:
 def add(app: Sphinx, page: str, source: list[str]) -> None:
     """Puts both into the text of a lesson's page before it is read."""
     lesson = page.removeprefix("lessons/")
+    if lesson == "index":
+        source[0] = THUMBNAIL.sub(r":alt: A picture from the lesson \"\2\"\1\2", source[0])
     if lesson == page or not re.match(r"\d\d_", lesson):
         return
-    text = source[0]
+    text = NOTE.sub("", source[0], count=1)
     after = fields(lesson, text)
     text = FIELD.sub(lambda found: found[0] + after, text, count=1)
     text = FOOTER.sub("", text)

@@ -41,11 +41,14 @@ def place() -> tuple[dict[str, tuple[float, float]], list[tuple[str, float]], fl
     return corners, families, y
 
 
-def curve(start: tuple[float, float], end: tuple[float, float]) -> str:
-    """A line from a parent's right side to a child's left side."""
-    (x0, y0), (x1, y1) = start, end
-    bend = max(18.0, (x1 - x0) / 2)
-    return f'<path d="M{x0:.0f} {y0:.0f}C{x0 + bend:.0f} {y0:.0f} {x1 - bend:.0f} {y1:.0f} {x1:.0f} {y1:.0f}"/>'
+def curve(parent: tuple[float, float, float], child: tuple[float, float]) -> str:
+    """A line to the child's left side: from the parent's right side, or from below or above where that is too late."""
+    (left, y0, wide), (x1, y1) = parent, child
+    x0, bend = left + wide, max(18.0, (x1 - left - wide) / 2)
+    if x1 < x0 + 12:
+        x0, y0 = left + 8, y0 + (20 if y1 > y0 else 0)
+        return f'<path d="M{x0:.0f} {y0:.0f}Q{x0:.0f} {y1 + 10:.0f} {x1:.0f} {y1 + 10:.0f}"/>'
+    return f'<path d="M{x0:.0f} {y0 + 10:.0f}C{x0 + bend:.0f} {y0 + 10:.0f} {x1 - bend:.0f} {y1 + 10:.0f} {x1:.0f} {y1 + 10:.0f}"/>'
 
 
 def svg(link: Any) -> str:
@@ -58,8 +61,7 @@ def svg(link: Any) -> str:
     parts += [f'<text class="family" x="{LEFT}" y="{y + 14:.0f}">{escape(name)}</text>' for name, y in families]
     for key, (x, y) in corners.items():
         for parent in papers[key]["parents"]:
-            px, py = corners[parent]
-            parts.append(curve((px + width(papers[parent]), py + 10), (x, y + 10)))
+            parts.append(curve((*corners[parent], width(papers[parent])), (x, y)))
     parts += [box(papers[key], x, y, link) for key, (x, y) in corners.items()]
     name = "Map of the papers by year, with a line from each to those that grew from it; the list below says the same in words"
     return (f'<div class="paper-map" tabindex="0" role="group" aria-label="{name}"><svg role="img" aria-label="{name}" '
