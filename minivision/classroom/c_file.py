@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ try:
     import build_steps
 finally:
     sys.path.remove(str(csrc() / "steps"))
-MOST_LINES, PATIENCE = 12, 20  # of the compiler's messages; seconds for it
+MOST_LINES, WIDTH, PATIENCE = 12, 74, 20  # of the compiler's messages; seconds for it
 
 
 class CFile:
@@ -49,9 +50,16 @@ class CFile:
         if build_steps.compiler() is None:
             advice = "install one (Debian: apt-get install gcc; macOS: xcode-select --install)"
             raise Compiler("there is no C compiler on this machine", [("help", advice)])
-        command = build_steps.command(Path(self.setup["file"]), Path("step.so"), include=Path("."))
+        options: dict[str, Any] = {
+            "env": {**os.environ, "LC_ALL": "C"},
+            "capture_output": True,
+            "text": True,
+            "errors": "replace",
+        }
+        source, width = Path(self.setup["file"]), f"-fmessage-length={WIDTH}"
+        command = build_steps.command(source, Path("step.so"), width, include=Path("."))
         try:
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, errors="replace")
+            done = subprocess.run(command, cwd=folder, timeout=PATIENCE, **options)
         except subprocess.TimeoutExpired:
             raise Compiler(f"the compiler did not finish within {PATIENCE} seconds") from None
         told = done.stderr.strip().splitlines()

@@ -59,6 +59,8 @@ def judge(worker: Worker, text: str, seed: int = 0) -> Verdict:
         asked(worker.student, rng)
     except Failure as error:
         failure = error
+        if exercise.is_c and ("got", "nan") in error.lines:
+            error.lines += (("meaning", "nan is what stood there before: perhaps nothing was written"),)
     except Exception as error:  # a check passes on the library's own answer, so another form of answer is to blame
         lines: Lines = [("got", brief(worker.last)), ("reason", f"{type(error).__name__}: {error}")]
         failure = Odd("the function returned something of an unexpected form", lines)

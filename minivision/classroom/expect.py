@@ -11,6 +11,8 @@ from ..tape import Tensor
 from .failure import Failure, Raised
 from .show import around, brief, number
 
+NOTHING = "None: is `return` missing?"
+
 
 class Mismatch(Failure):
     """An answer that is not the expected one."""
@@ -25,9 +27,7 @@ def expect(got: Any, expected: Any, label: str, tolerance: float | None = None) 
     NaN is expected where it is in `expected`.
     """
     if got is None and expected is not None:
-        raise Mismatch(
-            f"{label}: the function returned None", [("expected", _kind(expected)), ("got", "None: is `return` missing?")]
-        )
+        raise Mismatch(f"{label}: the function returned None", [("expected", _kind(expected)), ("got", NOTHING)])
     if isinstance(expected, (list, tuple)):
         _collection(got, expected, label, tolerance)
     elif isinstance(expected, dict):
@@ -44,7 +44,8 @@ def expect_parts(got: Any, names: str) -> tuple[Any, ...]:
     """The parts of an answer that should be a tuple or a list of as many as there are names: expect_parts(got, "dx dw db")."""
     several = names.split()
     if not isinstance(got, (tuple, list)) or len(got) != len(several):
-        raise Mismatch("another form of answer is expected", [("expected", f"({', '.join(several)})"), ("got", _kind(got))])
+        lines = [("expected", f"({', '.join(several)})"), ("got", NOTHING if got is None else _kind(got))]
+        raise Mismatch("another form of answer is expected", lines)
     return tuple(got)
 
 
@@ -84,7 +85,7 @@ def _kind(value: Any) -> str:
         return f"{'a Tensor' if isinstance(value, Tensor) else 'an array'} of shape {value.shape}, {value.dtype}"
     if isinstance(value, (list, tuple, dict)):
         return f"a {type(value).__name__} of {len(value)}"
-    return f"a {type(value).__name__}"
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 def _collection(got: Any, expected: Any, label: str, tolerance: float | None) -> None:
@@ -138,7 +139,7 @@ def _values(got: np.ndarray, expected: np.ndarray, label: str, tolerance: float 
         return
     at = tuple(int(i) for i in np.unravel_index(int(np.argmax(wrong)), wrong.shape))
     lines = [("expected", number(expected[at])), ("got", number(got[at]))]
-    if expected.dtype.kind in "fc":
+    if expected.dtype.kind in "fc" and np.isfinite(difference[at]):
         lines.append(("difference", f"{number(difference[at])}, allowed {allowed:.1g}"))
     count = f"{int(wrong.sum()):,} of {wrong.size:,} elements differ"
     raise Mismatch(f"{label} is not right", lines, at, around(expected, got, at), count if wrong.size > 1 else "")

@@ -24,6 +24,14 @@ class Failure(Exception):
         return type(self).__name__.lower()
 
 
+EXCEPTIONS = {
+    "SystemExit": "your code ended the program by itself: return a value instead",
+    "EOFError": "your code waits for something to be typed, which nobody does here",
+    "RecursionError": "your function calls itself without an end",
+    "MemoryError": "an array was asked for that is larger than the memory",
+}
+
+
 class Raised(Failure):
     """The student's code raised an exception: `kinds` are the names of its classes, `frames` the lines it came through."""
 
@@ -33,7 +41,8 @@ class Raised(Failure):
         self.frames = [(int(line or 0), str(name)) for line, name in told["frames"]]
         self.inside, self.column = bool(told["inside"]), told["column"]
         first = (self.message.splitlines() or [""])[0]
-        super().__init__(f"{self.kinds[0]}: {first}" if first else self.kinds[0])
+        meaning = [("meaning", EXCEPTIONS[self.kinds[0]])] if self.kinds[0] in EXCEPTIONS else []
+        super().__init__(f"{self.kinds[0]}: {first}" if first else self.kinds[0], meaning)
 
     @property
     def unwritten(self) -> bool:

@@ -138,8 +138,8 @@ class Worker:
         try:
             reply = wire.unpack(*self.pipes.exchange(wire.pack(message), time.monotonic() + seconds, self._alive))
         except TimeoutError:
-            advice = "a loop that never ends? It was stopped"
-            raise Slow(f"no answer within {self.seconds:g} seconds", [("perhaps", advice)]) from None
+            advice = "a loop that never ends; it was stopped"
+            raise Slow(f"no answer within {self.seconds:g} s", [("perhaps", advice)]) from None
         except EOFError:
             raise Died(self._status()) from None
         except wire.WireError as error:

@@ -78,18 +78,18 @@ def _source(verdict: Verdict, failure: Failure) -> Iterator[Line]:
     where = f" in {name}" if name and name != "<module>" else ""
     yield Line("")
     yield Line(f"  {verdict.exercise.file}, line {last}{where}", "dim")
-    for line, _ in callers:
-        yield _numbered(text, line, "  ")
+    for line in dict.fromkeys(line for line, _ in callers if line != last):
+        yield _numbered(text, line, "  ", "   (on the way)")
     for line in range(max(1, last - NEARBY), min(len(text), last + NEARBY) + 1):
         yield _numbered(text, line, "> " if line == last else "  ")
         if line == last and failure.column:
             yield Line(" " * (10 + min(failure.column - 1, WIDTH)) + "^", "mark")
 
 
-def _numbered(text: Sequence[str], line: int, mark: str) -> Line:
+def _numbered(text: Sequence[str], line: int, mark: str, remark: str = "") -> Line:
     """One line of the student's file."""
     shown = plain(text[line - 1]) if 0 < line <= len(text) else ""
-    return Line(f"  {mark}{line:4}  {shown}"[:WIDTH], "mark" if mark.strip() else "dim")
+    return Line(f"  {mark}{line:4}  {shown}"[: WIDTH - len(remark)] + remark, "mark" if mark.strip() else "dim")
 
 
 def _warnings(verdict: Verdict) -> Iterator[Line]:

@@ -17,14 +17,15 @@ from rich.text import Text
 
 from ..classroom import check, report, target
 from ..classroom.manifest import Exercise, exercises, find
+from ..classroom.show import shortened
 from ..classroom.workspace import Workspace
 from ..errors import SettingError
-from .screen import console, table
+from .screen import console
 
 PASSED, FAILED = 0, 1
 PAUSE = 0.25  # seconds between two looks at a watched file
 STYLES = {"right": "bold green", "wrong": "bold red", "head": "bold", "dim": "dim", "mark": "bold yellow"}
-BAR = 30  # characters
+BAR, MOST_WIDTH = 30, 100  # characters
 
 
 def run(chosen: Namespace) -> int:
@@ -43,21 +44,24 @@ def _chosen(work: Workspace, chosen: Namespace) -> Exercise:
 def _list(chosen: Namespace) -> int:
     """Every exercise, lesson by lesson, and how far the student is."""
     work, screen = Workspace.open(), console()
-    rows = table("exercise", "", "level", "points", "state")
-    rows.columns[1].overflow, rows.columns[3].justify = "ellipsis", "right"
-    for column, least in zip(rows.columns, (20, 10, 6, 6, 6), strict=True):  # the title gives way
-        column.no_wrap, column.min_width = True, least
+    wide = max(map(len, exercises())) + 2
+    room = max(10, min(screen.width, MOST_WIDTH) - wide - 2 - len(_columns("", "", "")))
+    screen.print(Text(f"{'exercise':<{wide}}  {'':<{room}}{_columns('level', 'points', 'state')}", "bold"), soft_wrap=True)
     for lesson, several in groupby(exercises().values(), key=lambda each: each.lesson):
-        rows.add_row(Text(lesson, "bold"))
+        screen.print(Text(lesson, "bold"))
         for each in several:
             state = work.state(each)
-            style = {"passed": "green", "begun": "yellow"}.get(state, "")
-            rows.add_row(f"  {each.id}", Text(each.title, "dim"), each.level, str(each.points), Text(state, style))
-    screen.print(rows)
+            line = f"  {each.id:<{wide}}{shortened(each.title, room):<{room}}{_columns(each.level, str(each.points), state)}"
+            screen.print(Text(line, {"passed": "green", "begun": "yellow"}.get(state, "")), soft_wrap=True)
     screen.print()
     _print_progress(screen, work)
     _print_next(screen, work)
     return PASSED
+
+
+def _columns(level: str, points: str, state: str) -> str:
+    """The last three, of one width for all."""
+    return f"  {level:<6}  {points:>6}  {state:<6}"
 
 
 def _print_progress(screen: Console, work: Workspace) -> None:
@@ -131,9 +135,9 @@ def _checked(work: Workspace, exercise: Exercise, seconds: float) -> bool:
     screen.print(Text(f"✓ {exercise.id} passed, {points}: {exercise.title}", "bold green"), soft_wrap=True)
     for line in report.remarks(verdict):
         screen.print(Text(line.text, STYLES.get(line.style, "")), soft_wrap=True)
-    screen.print(f"  minivision exercise solution {exercise.id}   shows the library's own", soft_wrap=True)
     screen.print()
     _print_progress(screen, work)
+    screen.print(Text.assemble(("see   ", "dim"), f"minivision exercise solution {exercise.id}"), soft_wrap=True)
     _print_next(screen, work)
     return True
 
