@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,8 @@ def cosine_schedule(student: Student, rng: np.random.Generator) -> None:
         label = f"f(t) for t in {steps}, of cosine(total={total}, warmup={warmup}, floor={floor})"
         expect(np.array(got, np.float64), np.array(wanted, np.float64), label)
     for total, warmup in [(5, 5), (5, -1)]:
-        expect_error(
-            lambda t=total, w=warmup: student.drive("optimisers:factors", [0], t, w), ValueError, f"cosine({total}, {warmup})"
-        )
+        call = partial(student.drive, "optimisers:factors", [0], total, warmup)
+        expect_error(call, ValueError, f"cosine({total}, {warmup})")
 
 
 def gradient_clipping(student: Student, rng: np.random.Generator) -> None:
