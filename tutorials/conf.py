@@ -26,6 +26,7 @@ default_role = "literal"
 nitpicky = True
 python_use_unqualified_type_names = True
 suppress_warnings = ["sphinx_gallery.duplicate_filename"]  # the copies that it makes itself, in lessons/
+toc_object_entries_show_parents = "hide"
 smartquotes = False  # code in docstrings keeps its quotes
 
 html_theme = "pydata_sphinx_theme"
@@ -48,7 +49,7 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-project_copyright = "MIT licence"
+project_copyright = f"{author}, MIT licence"
 
 
 sphinx_gallery_conf = {

@@ -43,7 +43,9 @@ def make_parser() -> ArgumentParser:
     proof.add_argument("pattern", nargs="?", default="*", help="an operation or a shell pattern such as '*norm' (default: all)")
     _add_bench(commands)
     _add_exercise(commands)
-    docs = commands.add_parser("docs", help="open the lessons in the browser", description="Opens the site that `make docs` builds.")
+    docs = commands.add_parser(
+        "docs", help="open the lessons in the browser", description="Opens the site that `make docs` builds."
+    )
     docs.add_argument("--site", metavar="DIR", type=Path, help="where it was built (default: tutorials/_build/html)")
     commands.add_parser("doctor", help="show what this machine gives", description="Versions, compiler, kernels, threads, speed.")
     return parser

@@ -27,7 +27,7 @@ def public(module: ModuleType) -> list[str]:
     if hasattr(module, "__all__"):
         return list(module.__all__)
     own = [name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
-    return [name for name in own if not name.startswith("_") and callable(getattr(module, name))]
+    return [name for name in own if not name.startswith("_")]
 
 
 def signature(value: Any) -> str:
@@ -108,7 +108,7 @@ class Api(tables.Table):
 
 
 class ApiOfPackage(tables.Table):
-    """`.. api-package:: package`: a section for each of its files that says with __all__ what it exports."""
+    """`.. api-package:: package`: a section for each of its files, and in it the names that the package has from there."""
 
     required_arguments = 1
     option_spec = {"from": str}  # noqa: RUF012
@@ -116,19 +116,14 @@ class ApiOfPackage(tables.Table):
     def lines(self) -> Iterable[str]:
         """Files in the order of their names, as their folder shows them."""
         package = importlib.import_module(self.arguments[0])
-        owner = self.options.get("from", self.arguments[0])
+        owner = importlib.import_module(self.options.get("from", package.__name__))
         for name in sorted(each.name for each in pkgutil.iter_modules(package.__path__) if not each.name.startswith("_")):
+            module = importlib.import_module(f"{package.__name__}.{name}")
+            shared = [each for each in public(module) if vars(owner).get(each) is getattr(module, each)]
             yield from tables.title(name)
-            names = exported(package, importlib.import_module(f"{self.arguments[0]}.{name}"))
-            under = owner if hasattr(importlib.import_module(owner), names[0]) else f"{owner}.{name}"
-            yield from [f".. api:: {self.arguments[0]}.{name}", f"   :from: {under}", ""]
-
-
-def exported(package: ModuleType, module: ModuleType) -> list[str]:
-    """A file's public names; ValueError where it has none, for then nothing could be shown."""
-    if not (names := public(module)):
-        raise ValueError(f"{module.__name__} of {package.__name__} exports nothing")
-    return names
+            yield from prose(module.__doc__ or "")
+            yield from [f".. api:: {module.__name__}", f"   :from: {owner.__name__}{'' if shared else '.' + name}"]
+            yield from [f"   :names: {' '.join(shared or public(module))}", ""]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

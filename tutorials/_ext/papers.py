@@ -48,7 +48,9 @@ def curve(parent: tuple[float, float, float], child: tuple[float, float]) -> str
     if x1 < x0 + 12:
         x0, y0 = left + 8, y0 + (20 if y1 > y0 else 0)
         return f'<path d="M{x0:.0f} {y0:.0f}Q{x0:.0f} {y1 + 10:.0f} {x1:.0f} {y1 + 10:.0f}"/>'
-    return f'<path d="M{x0:.0f} {y0 + 10:.0f}C{x0 + bend:.0f} {y0 + 10:.0f} {x1 - bend:.0f} {y1 + 10:.0f} {x1:.0f} {y1 + 10:.0f}"/>'
+    return (
+        f'<path d="M{x0:.0f} {y0 + 10:.0f}C{x0 + bend:.0f} {y0 + 10:.0f} {x1 - bend:.0f} {y1 + 10:.0f} {x1:.0f} {y1 + 10:.0f}"/>'
+    )
 
 
 def svg(link: Any) -> str:
@@ -64,8 +66,9 @@ def svg(link: Any) -> str:
             parts.append(curve((*corners[parent], width(papers[parent])), (x, y)))
     parts += [box(papers[key], x, y, link) for key, (x, y) in corners.items()]
     name = "Map of the papers by year, with a line from each to those that grew from it; the list below says the same in words"
-    return (f'<div class="paper-map" tabindex="0" role="group" aria-label="{name}"><svg role="img" aria-label="{name}" '
-            f'width="{wide:.0f}" height="{height:.0f}" viewBox="0 0 {wide:.0f} {height:.0f}">{"".join(parts)}</svg></div>')  # fmt: skip
+    size = f'width="{wide:.0f}" height="{height:.0f}" viewBox="0 0 {wide:.0f} {height:.0f}"'
+    drawing = f'<svg role="img" aria-label="{name}" {size}>{"".join(parts)}</svg>'
+    return f'<div class="paper-map" tabindex="0" role="group" aria-label="{name}">{drawing}</div>'
 
 
 def years() -> Iterator[tuple[int, float]]:

@@ -30,7 +30,9 @@ def load(name: str) -> dict[str, Any]:
 @cache
 def papers() -> dict[str, dict[str, Any]]:
     """Every paper by its key; "family" is the group it stands in."""
-    return {each["key"]: {**each, "family": family["name"]} for family in load("papers.toml")["family"] for each in family["paper"]}
+    return {
+        each["key"]: {**each, "family": family["name"]} for family in load("papers.toml")["family"] for each in family["paper"]
+    }
 
 
 @cache
