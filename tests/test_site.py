@@ -24,7 +24,6 @@ pytest.importorskip("latex2mathml")
 
 ROOT = Path(__file__).parents[1]
 TUTORIALS = ROOT / "tutorials"
-pytestmark = pytest.mark.xdist_group("site")  # built once, by one worker
 
 
 @pytest.fixture(scope="module")
