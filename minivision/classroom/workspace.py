@@ -72,13 +72,10 @@ class Workspace:
         return self.folder / exercise.file
 
     def current(self) -> Exercise:
-        """What is worked on: started last and not passed, else the first begun, else the first that has not passed."""
-        every = exercises()
-        last = every.get(str(self.notes.get("current")))
-        if last and not self.passed(last):
-            return last
-        waiting = [each for each in every.values() if not self.passed(each)]
-        return next((each for each in waiting if self.state(each)), waiting[0] if waiting else last or next(iter(every.values())))
+        """What was worked on last; once that has passed, the first after it that has not."""
+        every = list(exercises().values())
+        last = next((i for i, each in enumerate(every) if each.id == self.notes.get("current")), 0)
+        return next((each for each in [*every[last:], *every[:last]] if not self.passed(each)), every[last])
 
     def start(self, exercise: Exercise) -> Path:
         """Writes the file that the student begins with; SettingError where there is one already."""
@@ -128,8 +125,7 @@ class Workspace:
         entry["checks"] = (count if isinstance(count, int) else 0) + 1
         if passed:
             entry["passed"] = True
-        else:
-            self.notes["current"] = exercise.id
+        self.notes["current"] = exercise.id
         self.save()
 
     def next_hint(self, exercise: Exercise) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from ..errors import SettingError
 from .screen import console
 
 PASSED, FAILED = 0, 1
-PAUSE = 0.25  # seconds between two looks at a watched file
+PAUSE, SETTLING = 0.25, 0.05  # seconds between two looks at a watched file; that an editor may take to write it
 STYLES = {"right": "bold green", "wrong": "bold red", "head": "bold", "dim": "dim", "mark": "bold yellow"}
 BAR, MOST_WIDTH = 30, 100  # characters
 
@@ -46,7 +46,7 @@ def _list(chosen: Namespace) -> int:
     work, screen = Workspace.open(), console()
     wide = max(map(len, exercises())) + 2
     room = max(10, min(screen.width, MOST_WIDTH) - wide - 2 - len(_columns("", "", "")))
-    screen.print(Text(f"{'exercise':<{wide}}  {'':<{room}}{_columns('level', 'points', 'state')}", "bold"), soft_wrap=True)
+    screen.print(Text(f"{'exercise':<{wide}}  {'':<{room}}{_columns('level', 'pts', 'state')}", "bold"), soft_wrap=True)
     for lesson, several in groupby(exercises().values(), key=lambda each: each.lesson):
         screen.print(Text(lesson, "bold"))
         for each in several:
@@ -61,7 +61,7 @@ def _list(chosen: Namespace) -> int:
 
 def _columns(level: str, points: str, state: str) -> str:
     """The last three, of one width for all."""
-    return f"  {level:<6}  {points:>6}  {state:<6}"
+    return f"  {level:<6}  {points:>3}  {state:<6}"
 
 
 def _print_progress(screen: Console, work: Workspace) -> None:
@@ -149,19 +149,31 @@ def _watch(chosen: Namespace) -> int:
     path = work.path(exercise)
     work.text(exercise)  # says what to do where there is no file
     try:
-        while True:
-            seen = _stamp(path)
+        for _ in _saves(path):
             if screen.is_terminal:
                 screen.clear()
-            if seen and _checked(Workspace.open(), exercise, chosen.seconds):
-                return PASSED
+            try:
+                if _checked(Workspace.open(), exercise, chosen.seconds):
+                    break
+            except SettingError as error:  # such as a file that an editor is just replacing
+                screen.print(Text(str(error)), soft_wrap=True)
             screen.print(Text(f"\nwatching {path}: save it to check again, Ctrl-C leaves", "dim"), soft_wrap=True)
-            while (now := _stamp(path)) in (seen, None):
-                time.sleep(PAUSE)
-            time.sleep(PAUSE / 5)  # an editor may write in more than one go
-            del now
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"stopped watching; `minivision exercise watch` goes on with {exercise.id}") from None
+    return PASSED
+
+
+def _saves(path: Path) -> Iterator[None]:
+    """At once, and after each change of a file, when two looks at it agree."""
+    seen = _stamp(path)
+    yield
+    while True:
+        time.sleep(PAUSE)
+        now = _stamp(path)
+        time.sleep(SETTLING)
+        if now and now != seen and now == _stamp(path):
+            seen = now
+            yield
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
@@ -193,7 +205,7 @@ def _solution(chosen: Namespace) -> int:
     screen.print(Text(f"{exercise.path}", "dim"), soft_wrap=True)
     text, language = target.solution(exercise), "c" if exercise.is_c else "python"
     if screen.is_terminal:
-        screen.print(Syntax(text, language, theme="ansi_dark", background_color="default"))
+        screen.print(Syntax("", language, theme="ansi_dark", background_color="default").highlight(text), end="", soft_wrap=True)
     else:
         print(text, end="")
     return PASSED
