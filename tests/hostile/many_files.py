@@ -4,7 +4,7 @@ import os
 
 os.mkdir("deep")
 os.chdir("deep")
-for _ in range(3000):
+for _ in range(1200):
     os.mkdir("d")
     os.chdir("d")
 for number in range(100000):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -23,12 +23,17 @@ def become(user: int) -> None:
     os.setuid(user)
 
 
-def _others(told: dict[str, Any]) -> list[int]:
-    """The processes of the program, itself among them, as far as /proc shows them."""
+def _processes() -> list[int]:
+    """All but this one."""
     try:
-        every = [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()]
+        return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()]
     except OSError:
         return []
+
+
+def _others(told: dict[str, Any]) -> list[int]:
+    """The processes of the program, itself among them, as far as /proc shows them."""
+    every = _processes()
     if told["namespaces"]:
         return every
     if told["uid"]:
@@ -41,8 +46,13 @@ def _others(told: dict[str, Any]) -> list[int]:
 
 
 def _owner(pid: int) -> int:
+    return _owner_of(f"/proc/{pid}")
+
+
+def _owner_of(path: str) -> int:
+    """A user id; -1 where the path is not there any more."""
     try:
-        return os.stat(f"/proc/{pid}").st_uid
+        return os.lstat(path).st_uid
     except OSError:
         return -1
 
@@ -71,29 +81,37 @@ def end(told: dict[str, Any]) -> None:
             for pid in left:
                 with contextlib.suppress(OSError):
                     os.kill(pid, number)
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+        _reap()
+
+
+def _reap() -> None:
+    """Takes notice of children that have ended."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _killed(user: int) -> bool:
+    """Kills all processes of a user id at once, which only that user can; whether there were any."""
+    child = os.fork()
+    if child == 0:
+        try:
+            become(user)
+            os.kill(-1, signal.SIGKILL)
+        except ProcessLookupError:
+            os._exit(1)
+        finally:
+            os._exit(0)
+    return os.waitpid(child, 0)[1] == 0
 
 
 def sweep(user: int) -> None:
     """Ends every process of a user id that belongs to one submission alone, and removes its files where all may write."""
-    child = os.fork()
-    if child == 0:
-        become(user)
-        until = time.monotonic() + PATIENCE
-        with contextlib.suppress(ProcessLookupError):
-            while time.monotonic() < until:
-                os.kill(-1, signal.SIGKILL)
-        os._exit(0)
-    os.waitpid(child, 0)
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    for folder in filter(os.path.isdir, SHARED):
-        for entry in os.scandir(folder):
-            with contextlib.suppress(OSError):
-                if entry.stat(follow_symlinks=False).st_uid == user:
-                    shutil.rmtree(entry.path, ignore_errors=True) if entry.is_dir(follow_symlinks=False) else os.unlink(
-                        entry.path
-                    )
+    until = time.monotonic() + PATIENCE
+    while _killed(user) and time.monotonic() < until:
+        _reap()
+        if ON_LINUX and not any(_owner(pid) == user and _field(pid, "State") not in "0Z" for pid in _processes()):
+            break  # what is left has ended, and waits for whoever started it
+    for path in [entry.path for folder in filter(os.path.isdir, SHARED) for entry in os.scandir(folder)]:
+        if _owner_of(path) == user:
+            subprocess.run(["rm", "-rf", path], check=False)  # also folders in folders, deeper than Python goes

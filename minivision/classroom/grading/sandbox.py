@@ -190,17 +190,10 @@ class Confined(Worker):
     def close(self) -> None:
         """Ends the process and all that it started, and removes what it wrote."""
         self._end()
-        if self._user and not self.mode_ends_all:
+        if self._user and not self._sandbox.mode.namespaces:
             subprocess.run(_launcher({"sweep": self._user}), check=True, timeout=60)
-        try:
-            super().close()
-        except RecursionError:  # folders in folders, deeper than Python follows
-            subprocess.run(["rm", "-rf", self._folder.name], check=False, timeout=60)
-
-    @property
-    def mode_ends_all(self) -> bool:
-        """Whether the kernel ends every process of the sandbox at once."""
-        return self._sandbox.mode.namespaces
+        subprocess.run(["rm", "-rf", self._folder.name], check=False, timeout=60)  # also folders deeper than Python goes
+        super().close()
 
 
 def _launcher(settings: dict[str, Any]) -> list[str]:
