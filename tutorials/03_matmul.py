@@ -83,7 +83,7 @@ if machine := bench.measure_machine(0.1 if lesson.quick() else 0.5):
     print(f"{machine.processor}, {machine.isa}, one thread: {peak:.0f} GFLOP/s, {bandwidth:.0f} GB/s")
     print(f"memory is the limit below {peak / bandwidth:.1f} operations a byte; a product of {LAST} x {LAST} has {LAST / 6:.0f}")
 
-FOLDER, SPEED = Path(tempfile.mkdtemp()), {}
+SPEED = {}
 if not (ready := build_steps.compiler() is not None):
     print("There is no C compiler here: the steps are read, not timed.")
 
@@ -96,7 +96,8 @@ def seconds(run, n, clock=time.thread_time):  # of one run at its best; a thread
 def climb(name):  # compiles a step, holds it to the bound, times it
     if not ready:
         return None
-    step = build_steps.load(build_steps.HERE / f"{name}.c", FOLDER)
+    with tempfile.TemporaryDirectory() as folder:
+        step = build_steps.load(build_steps.HERE / f"{name}.c", Path(folder))
     for m, n, k in [(3, 5, 7), (61, 67, 71), (13, 800, 800)]:  # less than a tile, odd, more than a block
         call = step.gemm(a := normal((m, k)), b := normal((k, n)))
         call.run()
@@ -183,7 +184,8 @@ axes.set(title=f"Products of {LAST} x {LAST} under the roofline", xlabel="operat
 if machine:
     axes.loglog(roof := np.geomspace(1 / 64, 1024), np.minimum(peak, bandwidth * roof), color="black")
 if ready:
-    size = build_steps.blocks(FOLDER)
+    with tempfile.TemporaryDirectory() as folder:
+        size = build_steps.blocks(Path(folder))
     blocked = 1 + -(-LAST // size["NC"]) + 2 * -(-LAST // size["KC"])
     passes = [16 * LAST + 2, LAST + 2, LAST / 4 + 2, LAST / size["MR"] + 2, blocked, blocked]  # over n x n numbers
     for i, (times, (name, speeds)) in enumerate(zip(passes, SPEED.items(), strict=False)):
