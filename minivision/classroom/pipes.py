@@ -35,11 +35,12 @@ class Pipes:
                 selector.register(end, event)
             while len(back) < wanted:
                 lived = alive()
-                if (left := deadline - time.monotonic()) <= 0:
-                    raise TimeoutError
-                ready = {key.fd for key, _ in selector.select(min(left, GLANCE))}
+                left = deadline - time.monotonic()
+                ready = {key.fd for key, _ in selector.select(max(0.0, min(left, GLANCE)))}
                 if not ready and not lived:
                     raise EOFError
+                if left <= 0:
+                    raise TimeoutError
                 if self.send in ready:
                     out = self._written(out, selector)
                 if self.prints in ready and not self._drained():

@@ -27,6 +27,7 @@ def lines(verdict: Verdict, hints_seen: int = 0) -> list[Line]:
     assert failure is not None
     said = [*_headline(verdict, failure), *_what(failure), *_source(verdict, failure), *_warnings(verdict)]
     advice = list(_advice(verdict, hints_seen))
+    said = said[: HEIGHT - len(advice)]
     room = HEIGHT - len(said) - len(advice) - 2
     return [*said, *_printed(verdict, min(room, MOST_PRINTED)), *advice]
 

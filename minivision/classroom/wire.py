@@ -100,7 +100,7 @@ def _decode(node: Any, body: bytearray, depth: int) -> Any:
     if "tensor" in node:
         x = _taken(node["tensor"], body)
         return Tensor(x, requires_grad=node["requires_grad"] is True and x.dtype.kind == "f")
-    kind, inside = next(iter(node.items()))
+    kind, inside = next(iter(node.items()), ("", ()))
     if kind in ("array", "scalar"):
         return _taken(inside, body)[() if kind == "scalar" else ...]
     if kind == "dict":
