@@ -61,9 +61,9 @@ for u, t, d in CASES:
 # ---------------------------
 #
 # Each output is an inner product of a filter with a *window* of the image. Write the windows one below the other, and all outputs
-# are one matrix product, with everything that :doc:`03_matmul` won for it. To find the windows costs nothing: an array is memory
-# and *strides*, the bytes from one element to the next along each axis, and windows are the same memory with other strides. Only
-# making a matrix of them copies, every pixel up to :math:`RS` times.
+# are one matrix product, with all that :doc:`its lesson <03_matmul>` won for it. To find the windows costs nothing: an array is
+# memory and *strides*, the bytes from one element to the next along each axis, and windows are the same memory with other
+# strides. Only making a matrix of them copies, every pixel up to :math:`RS` times.
 #
 # .. literalinclude:: ../../minivision/ops/conv.py
 #    :pyobject: _conv2d
@@ -247,4 +247,4 @@ for axes, picture in zip(panels.flat, pictures, strict=True):
 # ---------
 #
 # ``minivision exercise start im2col``, then ``col2im``; ``conv-filter-gradient`` and ``conv-gradient`` put them together. In C:
-# ``conv-direct`` is the definition, ``conv-window`` copies one window, and ``conv-implicit`` is the step above.
+# ``conv-direct`` is the definition, ``conv-window`` copies one window, and ``conv-implicit`` is the third step.

@@ -64,7 +64,7 @@ np.testing.assert_allclose(dx, tx.grad.data, rtol=1e-12)
 # :math:`v` belongs to each. A larger maximum :math:`t'` turns every :math:`e^{x - t}` into :math:`e^{x - t} e^{t - t'}`: *one*
 # factor corrects all that was summed. So two parts become one,
 #
-# .. math:: t^* = \max(t, t'), \qquad l^* = l\, e^{t - t^*} + l' e^{t' - t^*}, \qquad o^* = o\, e^{t - t^*} + o' e^{t' - t^*}.
+# .. math:: t^* = \max(t, t'), \qquad l^* = l\, e^{t - t^*} + l' e^{t' - t^*}, \qquad o^* = o\, e^{t - t^*} + o' e^{t' - t^*},
 #
 # in any order, however they were cut (Milakov & Gimelshein 2018). In the end the mean is :math:`o / l`, :math:`L = t + \log l`.
 
