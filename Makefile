@@ -1,7 +1,7 @@
 # Short names for what CONTRIBUTING describes; everything here also works by hand.
 PYTHON ?= python
 
-.PHONY: install test lint format gradcheck sanitize analyze neon train steps clean
+.PHONY: install test lint format gradcheck sanitize analyze neon train steps docs site clean
 
 install:        ## build the kernels and install in place, with everything a developer needs
 	$(PYTHON) -m pip install -e ".[dev]"
@@ -38,5 +38,11 @@ train:          ## the README's first command, without the installation
 steps:          ## time the teaching ladder of csrc/steps, and draw it
 	$(PYTHON) tests/bench/steps.py --picture runs/steps.png
 
+docs:           ## the site, every lesson run: tutorials/_build/html/index.html (`minivision docs` opens it)
+	$(PYTHON) -m sphinx -W --keep-going tutorials tutorials/_build/html
+
+site:           ## the built site in a real browser: every page, two widths, light and dark
+	$(PYTHON) tests/hard/site.py
+
 clean:
-	rm -rf build dist *.egg-info minivision/*.so .pytest_cache .mypy_cache .ruff_cache
+	rm -rf tutorials/_build tutorials/lessons build dist *.egg-info minivision/*.so .pytest_cache .mypy_cache .ruff_cache

@@ -10,6 +10,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 sys.path.insert(0, str(Path(__file__).parent / "csrc"))
 import build_kernels
@@ -57,6 +58,20 @@ class BuildKernels(build_ext):
             return ["-fopenmp"] if subprocess.run(probe, capture_output=True).returncode == 0 else []
 
 
+class WithSteps(build_py):
+    """Puts the teaching ladder and its compiler's flags into the package: exercises in C are cut from it (classroom/cut_c.py)."""
+
+    def run(self):
+        super().run()
+        if self.editable_mode:  # the source tree is there
+            return
+        csrc = Path(build_kernels.HERE)
+        for source in [csrc / "build_kernels.py", *csrc.glob("steps/*.[ch]"), *csrc.glob("steps/*.py")]:
+            target = Path(self.build_lib) / "minivision" / "_csrc" / source.relative_to(csrc)
+            self.mkpath(str(target.parent))
+            self.copy_file(str(source), str(target))
+
+
 class LimitedWheel(bdist_wheel):
     """The kernels use Python's limited API: one wheel serves every CPython from 3.10 on."""
 
@@ -67,5 +82,5 @@ class LimitedWheel(bdist_wheel):
 
 setup(
     ext_modules=[Extension("minivision._kernels", sources=[], optional=True, py_limited_api=True)],
-    cmdclass={"build_ext": BuildKernels, "bdist_wheel": LimitedWheel},
+    cmdclass={"build_py": WithSteps, "build_ext": BuildKernels, "bdist_wheel": LimitedWheel},
 )

@@ -24,7 +24,8 @@ LAYERS = [
     ["_optimizer", "optim", "schedule", "foreign", "checkpoint", "profile", "data"],
     ["models"],
     ["gradcheck", "proof", "bench", "plot", "train"],
-    ["doctor", "cli"],
+    ["doctor", "lesson", "classroom"],
+    ["cli"],
 ]
 LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
 

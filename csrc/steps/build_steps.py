@@ -1,6 +1,6 @@
 """Compiles one step with the kernels' flags for the instruction set in use, and calls it on NumPy arrays.
 
-Used by tests/test_steps.py and tests/bench/steps.py; no part of the package.
+Used by tests/test_steps.py, tests/bench/steps.py and the C exercises (minivision/classroom).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ WARNINGS = ["-Wall", "-Wextra", "-Wconversion"]
 PROTOTYPES = (HERE / "steps.h").read_text().split("#include <string.h>")[1].split("#define")[0]
 BLOCKS = ("MR", "NR", "KC", "NC")  # of steps.h
 GUARD = 64  # floats before and after what a step may write
+GUARDS = {"before": slice(GUARD), "after": slice(-GUARD, None)}
 
 
 def names(family: str = "*") -> list[str]:
@@ -45,14 +46,24 @@ def flags() -> list[str]:
     return [*COMMON_FLAGS, *ISA_FLAGS.get(f"isa_{kernels.isa()}", []), *(["-fopenmp"] if kernels.has_openmp() else [])]
 
 
+def command(source: Path, library: Path, *extra: str, include: Path = HERE) -> list[str]:
+    """The compiler's call that makes a shared library of one C file."""
+    unused = ["-Wno-unused-function", "-Wno-unknown-pragmas"]  # of a step that another one includes; of OpenMP where it is not
+    call = [compiler() or "cc", *flags(), *WARNINGS, *unused, *extra, "-shared", "-fPIC", f"-I{include}", str(source)]
+    return [*call, "-o", str(library), "-lm"]
+
+
 def load(source: Path, folder: Path, *extra: str) -> Step:
     """The step of one C file; its library is written to `folder`. A warning of the compiler is an error."""
     library = folder / f"{source.stem}.so"
-    unused = ["-Wno-unused-function", "-Wno-unknown-pragmas"]  # of a step that another one includes; of OpenMP where it is not
-    command = [compiler() or "cc", *flags(), *WARNINGS, *unused, *extra, "-shared", "-fPIC", f"-I{HERE}", str(source)]
-    done = subprocess.run([*command, "-o", str(library), "-lm"], capture_output=True, text=True)
+    done = subprocess.run(command(source, library, *extra), capture_output=True, text=True)
     if done.returncode or done.stderr:
         raise RuntimeError(f"{source.name} does not compile without a warning\n{done.stderr}")
+    return opened(library)
+
+
+def opened(library: Path) -> Step:
+    """The step in a shared library."""
     ffi = FFI()
     ffi.cdef(f"{PROTOTYPES}\nextern const int64_t blocks[{len(BLOCKS)}];")
     return Step(ffi, ffi.dlopen(str(library)))
@@ -79,10 +90,15 @@ class Call:
     result: np.ndarray
     space: np.ndarray
 
+    def outside(self) -> list[str]:
+        """Where something was written around the result and around the workspace."""
+        arrays = {"its result": _whole(self.result), "its workspace": _whole(self.space)}
+        edges = {f"{side} {name}": x[part] for name, x in arrays.items() for side, part in GUARDS.items()}
+        return [place for place, edge in edges.items() if not np.isnan(edge).all()]
+
     def stayed_inside(self) -> bool:
         """Nothing was written around the result and around the workspace."""
-        edges = [edge for x in (self.result, self.space) for edge in (_whole(x)[:GUARD], _whole(x)[-GUARD:])]
-        return bool(np.isnan(edges).all())
+        return not self.outside()
 
 
 def _whole(x: np.ndarray) -> np.ndarray:
@@ -97,6 +113,10 @@ class Step:
 
     ffi: FFI
     lib: Any
+
+    def has(self, family: str) -> bool:
+        """Whether the library has the function of a family."""
+        return hasattr(self.lib, family)
 
     def _space(self, family: str, *sizes: Any) -> np.ndarray:
         ask = getattr(self.lib, f"{family}_space", None)

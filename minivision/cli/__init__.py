@@ -1,4 +1,4 @@
-"""The command line: `minivision train | models | summary | gradcheck | bench | doctor`."""
+"""The command line: `minivision train | models | summary | gradcheck | bench | exercise | docs | doctor`."""
 
 from __future__ import annotations
 

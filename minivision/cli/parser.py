@@ -20,6 +20,8 @@ EXAMPLES = """examples:
   minivision summary vit_base_patch16_224            every module of one
   minivision gradcheck                               prove every gradient
   minivision bench conv                              see how fast convolution is
+  minivision exercise list                           write parts of it yourself
+  minivision docs                                    read the lessons
   minivision doctor                                  see what this machine gives"""
 
 
@@ -40,6 +42,11 @@ def make_parser() -> ArgumentParser:
     )
     proof.add_argument("pattern", nargs="?", default="*", help="an operation or a shell pattern such as '*norm' (default: all)")
     _add_bench(commands)
+    _add_exercise(commands)
+    docs = commands.add_parser(
+        "docs", help="open the lessons in the browser", description="Opens the site that `make docs` builds."
+    )
+    docs.add_argument("--site", metavar="DIR", type=Path, help="where it was built (default: tutorials/_build/html)")
     commands.add_parser("doctor", help="show what this machine gives", description="Versions, compiler, kernels, threads, speed.")
     return parser
 
@@ -105,3 +112,42 @@ def _add_bench(commands: Any) -> None:
     bench.add_argument("--threads", metavar="N", type=int, help="threads of every engine (default: all processors)")
     bench.add_argument("--json", metavar="FILE", help="write everything that was measured")
     bench.add_argument("--picture", metavar="FILE", help="draw the roofline as a PNG")
+
+
+def _add_exercise(commands: Any) -> None:
+    what = "Write parts of the library yourself, and have them checked. Files and progress are in the current folder."
+    actions = commands.add_parser("exercise", help="write parts of it yourself", description=what).add_subparsers(
+        dest="action", metavar="ACTION"
+    )
+    for name, text, needed in [
+        ("list", "what there is, and how far you are (default)", None),
+        ("start", "write the file of an exercise, with a hole where your code goes", True),
+        ("check", "tell whether it is right, and where it is not", False),
+        ("watch", "check at each save until it passes", False),
+        ("hint", "show the next hint", False),
+        ("reset", "write the file anew; yours is kept beside it", True),
+        ("solution", "show the library's own, once yours has passed", True),
+    ]:
+        action = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        if needed is not None:
+            which = "an exercise that `minivision exercise list` shows"
+            action.add_argument(
+                "id", metavar="ID", nargs=None if needed else "?", help=which + ("" if needed else " (default: the current one)")
+            )
+        if name in ("check", "watch"):
+            action.add_argument("--seconds", metavar="X", type=float, default=10.0, help="time limit of your code (default: 10)")
+    _add_teaching(actions)
+
+
+def _add_teaching(actions: Any) -> None:
+    grade = actions.add_parser("grade", help="for teachers: grade a folder of submissions", description="Grade submissions.")
+    grade.add_argument("folder", metavar="DIR", type=Path, help="a submission, or a folder of one folder for each student")
+    grade.add_argument("--one", action="store_true", help="DIR is one submission, whatever is in it")
+    only: Any = {"nargs": "+", "metavar": "ID", "help": "exercises or lessons of the assignment (default: all)"}
+    grade.add_argument("--only", **only)
+    grade.add_argument("--out", metavar="DIR", type=Path, help="where results.json, JUnit XML, a table go (default: DIR-grades)")
+    grade.add_argument("--jobs", metavar="N", type=int, default=1, help="submissions graded at once (default: 1)")
+    grade.add_argument("--seconds", metavar="X", type=float, default=10.0, help="time limit of each exercise (default: 10)")
+    bundle = actions.add_parser("bundle", help="for teachers: make the files of an assignment", description="Make the files.")
+    bundle.add_argument("--only", **only)
+    bundle.add_argument("--out", metavar="DIR", type=Path, help="where they go (default: the current folder)")

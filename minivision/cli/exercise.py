@@ -1,0 +1,241 @@
+"""`minivision exercise`: start, check and watch exercises in the current folder; `grade` and `bundle` for who teaches."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from pathlib import Path
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from ..classroom import check, report, target
+from ..classroom.manifest import Exercise, exercises, find
+from ..classroom.show import shortened
+from ..classroom.workspace import Workspace
+from ..errors import SettingError
+from .screen import console
+
+PASSED, FAILED = 0, 1
+PAUSE, SETTLING = 0.25, 0.05  # seconds between two looks at a watched file; that an editor may take to write it
+STYLES = {"right": "bold green", "wrong": "bold red", "head": "bold", "dim": "dim", "mark": "bold yellow"}
+BAR, MOST_WIDTH = 30, 100  # characters
+
+
+def run(chosen: Namespace) -> int:
+    """Does what was asked for; without an action, lists."""
+    return ACTIONS[chosen.action or "list"](chosen)
+
+
+def _chosen(work: Workspace, chosen: Namespace) -> Exercise:
+    """The exercise that was named, or the current one."""
+    return find(chosen.id) if chosen.id else work.current()
+
+
+# ------------------------------------------------------------------------------------------------------------ the list
+
+
+def _list(chosen: Namespace) -> int:
+    """Every exercise, lesson by lesson, and how far the student is."""
+    work, screen = Workspace.open(), console()
+    wide = max(map(len, exercises())) + 2
+    room = max(10, min(screen.width, MOST_WIDTH) - wide - 2 - len(_columns("", "", "")))
+    screen.print(Text(f"{'exercise':<{wide}}  {'':<{room}}{_columns('level', 'pts', 'state')}", "bold"), soft_wrap=True)
+    for lesson, several in groupby(exercises().values(), key=lambda each: each.lesson):
+        screen.print(Text(lesson, "bold"))
+        for each in several:
+            state = work.state(each)
+            line = f"  {each.id:<{wide}}{shortened(each.title, room):<{room}}{_columns(each.level, str(each.points), state)}"
+            screen.print(Text(line, {"passed": "green", "begun": "yellow"}.get(state, "")), soft_wrap=True)
+    screen.print()
+    _print_progress(screen, work)
+    _print_next(screen, work)
+    return PASSED
+
+
+def _columns(level: str, points: str, state: str) -> str:
+    """The last three, of one width for all."""
+    return f"  {level:<6}  {points:>3}  {state:<6}"
+
+
+def _print_progress(screen: Console, work: Workspace) -> None:
+    """A bar, and what it says in numbers."""
+    reached, points = work.points()
+    every = exercises().values()
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    count = f"{reached} of {points} points, {sum(map(work.passed, every))} of {len(every)} exercises"
+    grid.add_row(ProgressBar(total=points, completed=reached, width=BAR), count)
+    screen.print(grid)
+
+
+def _print_next(screen: Console, work: Workspace) -> None:
+    """What to do now."""
+    if all(map(work.passed, exercises().values())):
+        screen.print(Text("Every exercise has passed.", "bold green"))
+        return
+    each = work.current()
+    action = "check" if work.state(each) else "start"
+    screen.print(Text.assemble(("next  ", "dim"), f"minivision exercise {action} {each.id}"), soft_wrap=True)
+
+
+# ------------------------------------------------------------------------------------------------------- the student's
+
+
+def _start(chosen: Namespace) -> int:
+    """Writes the file with the hole."""
+    work, exercise = Workspace.open(), find(chosen.id)
+    _say_written(work.start(exercise), exercise)
+    return PASSED
+
+
+def _reset(chosen: Namespace) -> int:
+    """Writes it anew; what was there is kept under another name."""
+    work, exercise = Workspace.open(), find(chosen.id)
+    kept = work.reset(exercise)
+    if kept:
+        console().print(f"what you had is now {kept}", soft_wrap=True)
+    _say_written(work.path(exercise), exercise)
+    return PASSED
+
+
+def _say_written(path: Path, exercise: Exercise) -> None:
+    screen, name = console(), exercise.name.rpartition(".")[2]
+    screen.print(Text(f"{path} is written: {exercise.title}", "bold"), soft_wrap=True)
+    for command, what in [
+        ("", f"open it in your editor and write the body of {name}; then"),
+        (f"minivision exercise check {exercise.id}", "tells whether it is right"),
+        ("minivision exercise watch", "tells so at each save"),
+    ]:
+        screen.print(f"  {command:<50}{what}" if command else f"  {what}", soft_wrap=True)
+
+
+def _check(chosen: Namespace) -> int:
+    """One verdict."""
+    work = Workspace.open()
+    return PASSED if _checked(work, _chosen(work, chosen), chosen.seconds) else FAILED
+
+
+def _checked(work: Workspace, exercise: Exercise, seconds: float) -> bool:
+    """Checks what is in the file, notes it, and says what came of it."""
+    if not 0 < seconds <= 3600:
+        raise SettingError(f"--seconds must be above 0 and at most 3600, got {seconds:g}")
+    verdict, screen = check.run(exercise, work.text(exercise), seconds), console()
+    work.note_verdict(exercise, verdict.passed)
+    if not verdict.passed:
+        for line in report.lines(verdict, work.hints(exercise)):
+            screen.print(Text(line.text, STYLES.get(line.style, "")), soft_wrap=True)
+        return False
+    points = f"{exercise.points} point{'s' if exercise.points > 1 else ''}"
+    screen.print(Text(f"✓ {exercise.id} passed, {points}: {exercise.title}", "bold green"), soft_wrap=True)
+    for line in report.remarks(verdict):
+        screen.print(Text(line.text, STYLES.get(line.style, "")), soft_wrap=True)
+    screen.print()
+    _print_progress(screen, work)
+    screen.print(Text.assemble(("see   ", "dim"), f"minivision exercise solution {exercise.id}"), soft_wrap=True)
+    _print_next(screen, work)
+    return True
+
+
+def _watch(chosen: Namespace) -> int:
+    """Checks at each save, until it passes."""
+    work, screen = Workspace.open(), console()
+    exercise = _chosen(work, chosen)
+    path = work.path(exercise)
+    work.text(exercise)  # says what to do where there is no file
+    try:
+        for _ in _saves(path):
+            if screen.is_terminal:
+                screen.clear()
+            try:
+                if _checked(Workspace.open(), exercise, chosen.seconds):
+                    break
+            except SettingError as error:  # such as a file that an editor is just replacing
+                screen.print(Text(str(error)), soft_wrap=True)
+            screen.print(Text(f"\nwatching {path}: save it to check again, Ctrl-C leaves", "dim"), soft_wrap=True)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"stopped watching; `minivision exercise watch` goes on with {exercise.id}") from None
+    return PASSED
+
+
+def _saves(path: Path) -> Iterator[None]:
+    """At once, and after each change of a file, when two looks at it agree."""
+    seen = _stamp(path)
+    yield
+    while True:
+        time.sleep(PAUSE)
+        now = _stamp(path)
+        time.sleep(SETTLING)
+        if now and now != seen and now == _stamp(path):
+            seen = now
+            yield
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """When a file was written last and how long it is; None while it is not there."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+def _hint(chosen: Namespace) -> int:
+    """The next hint; where all are seen, all of them again."""
+    work, screen = Workspace.open(), console()
+    exercise = _chosen(work, chosen)
+    number, count = work.next_hint(exercise), len(exercise.hints)
+    for i in range(count) if number is None else [number]:
+        screen.print(Text(f"hint {i + 1} of {count}", "bold"))
+        screen.print(Padding(Text(exercise.hints[i]), (0, 2)))
+    return PASSED
+
+
+def _solution(chosen: Namespace) -> int:
+    """The library's own, for who has passed."""
+    work, exercise, screen = Workspace.open(), find(chosen.id), console()
+    if not work.passed(exercise):
+        advice = f"`minivision exercise hint {exercise.id}` shows the next hint"
+        raise SettingError(f"the solution of {exercise.id} is shown once it has passed in this folder\n  hint: {advice}")
+    screen.print(Text(f"{exercise.path}", "dim"), soft_wrap=True)
+    text, language = target.solution(exercise), "c" if exercise.is_c else "python"
+    if screen.is_terminal:
+        screen.print(Syntax("", language, theme="ansi_dark", background_color="default").highlight(text), end="", soft_wrap=True)
+    else:
+        print(text, end="")
+    return PASSED
+
+
+# ------------------------------------------------------------------------------------------------------- the teacher's
+
+
+def _grade(chosen: Namespace) -> int:
+    """A folder of submissions."""
+    from ..classroom import grading
+
+    return grading.run_grade(chosen)
+
+
+def _bundle(chosen: Namespace) -> int:
+    """What a grading service and the students are given."""
+    from ..classroom import grading
+
+    return grading.run_bundle(chosen)
+
+
+ACTIONS: dict[str, Callable[[Namespace], int]] = {
+    "list": _list,
+    "start": _start,
+    "check": _check,
+    "hint": _hint,
+    "reset": _reset,
+    "watch": _watch,
+    "solution": _solution,
+    "grade": _grade,
+    "bundle": _bundle,
+}

@@ -1,0 +1,4 @@
+"""Never gets loaded."""  # must: slow
+
+while True:
+    pass
