@@ -66,6 +66,7 @@ def large_results(n: int) -> dict[str, tuple[tuple[Any, ...], dict[str, Any]]]:
     """For each operation whose result can outgrow its arguments, those that have n elements along one axis."""
     return {
         "matmul": ((array(n, 2), array(2, n)), {}), "linear": ((array(n, 2), array(n, 2), None), {}),
+        "linear_activation": ((array(n, 2), array(n, 2), None), {"activation": "gelu"}),
         "attention": ((array(n, 2), array(3, 2), array(3, n), None), {"scale": 0.5}),
         "conv2d": ((array(n, 1, 3, 3), array(n, 1, 1, 1), None), {}),
         "conv_transpose2d": ((array(n, 1, 3, 3), array(1, n, 1, 1), None), {"size": (3, 3)}),

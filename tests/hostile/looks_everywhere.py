@@ -24,7 +24,11 @@ def codes(code):
 
 def search():
     own = minivision.__path__[0]
-    beside = [f"{own}/../../whole/library/minivision", f"{own}/../../softmax/minivision", *(f"{path}/minivision" for path in sys.path)]
+    beside = [
+        f"{own}/../../whole/library/minivision",
+        f"{own}/../../softmax/minivision",
+        *(f"{path}/minivision" for path in sys.path),
+    ]
     for top in [own, "@LIBRARY@", "/proc/1/root@LIBRARY@", "/proc/1/cwd", "/autograder", *beside]:
         for base, _, names in os.walk(top):
             for name in names:
