@@ -4,7 +4,7 @@ import os
 import struct
 
 for header in (b"[" * (1 << 16), b'{"list":[' * 5000 + b"]}" * 5000, b"9" * (1 << 16)):
-    for pipe in range(3, 20):
+    for pipe in range(3, 256):
         try:
             os.set_blocking(pipe, False)
             os.write(pipe, struct.pack(">IQ", len(header), 0) + header)

@@ -3,7 +3,7 @@
 import os
 import struct
 
-for pipe in range(3, 20):
+for pipe in range(3, 256):
     try:
         os.write(pipe, struct.pack(">IQ", 2, 1 << 60) + b"{}")
     except OSError:
