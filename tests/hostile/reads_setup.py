@@ -12,7 +12,9 @@ for path in ("/proc/self/fd/0", "/proc/1/environ", "/proc/1/mem", "/proc/@GRADER
         pass
 assert not [each for each in gc.get_objects() if "expected" in type(each).__dict__]
 assert not [name for name in sys.modules if "checks" in name], "the checks are here"
-assert not any(os.environ.get(name) for name in ("PATH_TO_ANSWERS", "PYTEST_CURRENT_TEST", "GRADESCOPE")), "the teacher's environment"
+assert not any(os.environ.get(name) for name in ("PATH_TO_ANSWERS", "PYTEST_CURRENT_TEST", "GRADESCOPE")), (
+    "the teacher's environment"
+)
 
 
 def _softmax_vjp(dy, kept, *, axis=-1):
