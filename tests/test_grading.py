@@ -12,7 +12,7 @@ import stat
 import subprocess
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -22,7 +22,7 @@ import pytest
 from minivision.classroom import check, target
 from minivision.classroom.expect import expect
 from minivision.classroom.grading import bundle, reports, submissions
-from minivision.classroom.grading.grade import chosen_exercises, grader
+from minivision.classroom.grading.grade import Grader, chosen_exercises, grader
 from minivision.classroom.grading.launcher import without
 from minivision.classroom.grading.reports import Graded, Result
 from minivision.classroom.grading.sandbox import Limits, Sandbox, modes
@@ -270,14 +270,22 @@ def test_what_is_printed_of_protections_is_what_was_found():
 # ---------------------------------------------------------------------------------------------------- grading
 
 
-def test_the_handout_scores_nothing_and_the_library_everything():
-    with grader(EVERY, Sandbox(), seed=20) as ours:
-        hole = ours.graded(Submission("handout", {each.id: target.stub(each) for each in EVERY}))
-        full = ours.graded(Submission("library", {each.id: target.answer(each) for each in EVERY}))
-    assert [(each.exercise.id, each.kind) for each in hole.results] == [(each.id, "unwritten") for each in EVERY]
-    assert [(each.exercise.id, each.kind) for each in full.results] == [(each.id, "passed") for each in EVERY]
+@pytest.fixture(scope="module")
+def ours() -> Iterator[Grader]:
+    with grader(EVERY, Sandbox(), seed=20) as started:
+        yield started
+
+
+@pytest.mark.parametrize("lesson", dict.fromkeys(each.lesson for each in EVERY))
+def test_the_handout_scores_nothing_and_the_library_everything(lesson: str, ours: Grader):
+    chosen = [each for each in EVERY if each.lesson == lesson]
+    of_lesson = Grader(ours.libraries, chosen, ours.sandbox, ours.seed)
+    hole = of_lesson.graded(Submission("handout", {each.id: target.stub(each) for each in chosen}))
+    full = of_lesson.graded(Submission("library", {each.id: target.answer(each) for each in chosen}))
+    assert [(each.exercise.id, each.kind) for each in hole.results] == [(each.id, "unwritten") for each in chosen]
+    assert [(each.exercise.id, each.kind) for each in full.results] == [(each.id, "passed") for each in chosen]
     assert hole.score == 0
-    assert full.score == full.most == sum(each.points for each in EVERY)
+    assert full.score == full.most == sum(each.points for each in chosen)
 
 
 def test_answers_known_from_check_are_of_no_use(monkeypatch: pytest.MonkeyPatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -38,6 +39,7 @@ class Bait:
     grader: Grader
     canary: Path
     server: socket.socket
+    datagrams: socket.socket
 
     def prepared(self, text: str) -> str:
         """A submission's text, told where all that is."""
@@ -51,12 +53,11 @@ class Bait:
         return re.sub(r"@([A-Z]+)@", lambda found: str(places[found[1]]), text)
 
     def connected(self) -> bool:
-        """Whether somebody came to the port."""
-        try:
-            self.server.accept()
-        except BlockingIOError:
-            return False
-        return True
+        """Whether somebody came to the port, or sent something there."""
+        for come in (self.server.accept, lambda: self.datagrams.recv(1)):
+            with contextlib.suppress(BlockingIOError):
+                return bool(come())
+        return False
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +69,15 @@ def bait(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bait]:
     canary.write_text("alive")
     canary.parent.chmod(0o777)
     canary.chmod(0o666)
-    with grader([PYTHON, C], sandbox) as ours, socket.create_server(("127.0.0.1", 0)) as server:
-        server.setblocking(False)
-        yield Bait(ours, canary, server)
+    with (
+        grader([PYTHON, C], sandbox) as ours,
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
+    ):
+        datagrams.bind(server.getsockname())
+        for each in (server, datagrams):
+            each.setblocking(False)
+        yield Bait(ours, canary, server, datagrams)
 
 
 def attacked() -> list[tuple[str, int]]:

@@ -78,7 +78,7 @@ for name, order in ORDERS.items():
 *_, LAST = SIZES = [48, 96] if lesson.quick() else [64, 128, 256, 512, 1024]
 cores = mv.get_num_threads()
 mv.set_num_threads(1)
-if machine := bench.measure_machine(0.1 if lesson.quick() else 0.5):
+if machine := bench.measure_machine(0.1 if lesson.quick() else 2):
     peak, bandwidth = machine.peak["float32"] / 1e9, machine.bandwidth / 1e9
     print(f"{machine.processor}, {machine.isa}, one thread: {peak:.0f} GFLOP/s, {bandwidth:.0f} GB/s")
     print(f"memory is the limit below {peak / bandwidth:.1f} operations a byte; a product of {LAST} x {LAST} has {LAST / 6:.0f}")

@@ -5,9 +5,8 @@ import os
 import sys
 import types
 
-import numpy as np
-
 import minivision
+import numpy as np
 from minivision.ops import softmax
 
 

@@ -5,10 +5,9 @@ import json
 import sys
 import types
 
-import numpy as np
-
 import minivision.classroom.failure
 import minivision.classroom.wire
+import numpy as np
 
 
 class Always:

@@ -25,6 +25,15 @@ def _read(path: str) -> bytes:
         return file.read(1)
 
 
+def _connect(port: int) -> None:
+    socket.create_connection(("127.0.0.1", port), 1.0).close()
+
+
+def _send(port: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        datagrams.sendto(b"x", ("127.0.0.1", port))
+
+
 def main() -> None:
     """One line of JSON."""
     told = json.loads(sys.argv[1])
@@ -33,7 +42,7 @@ def main() -> None:
         "reads": [path for path in told["secrets"] if can(partial(_read, path))],
         "writes": can(lambda: open(os.path.join(told["open"], "written"), "w").close()),
         "signals": can(lambda: os.kill(told["grader"], 0)),
-        "connects": can(lambda: socket.create_connection(("127.0.0.1", told["port"]), 1.0).close()),
+        "connects": can(partial(_connect, told["port"])) or can(partial(_send, told["port"])),
     }
     print(json.dumps(found))
 

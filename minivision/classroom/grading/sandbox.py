@@ -164,15 +164,6 @@ class Confined(Worker):
         self.compiling = sandbox.limits.compiling
         super().__init__(exercise, sandbox.limits.seconds, sandbox.command(self._user, library))
 
-    def __enter__(self) -> Confined:
-        """RuntimeError where it does not start: that is asked before a check is, which would blame the submission."""
-        try:
-            self._begun()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
     def _status(self) -> int:
         """How the program ended; one that only closed its pipes is ended, with all that it started."""
         try:
