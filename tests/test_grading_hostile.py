@@ -49,6 +49,7 @@ class Bait:
             "GRADER": os.getpid(),
             "PORT": self.server.getsockname()[1],
             "MARK": MARK,
+            "NULL": "\0",  # as a byte in the file itself it would keep tools from reading it
         }
         return re.sub(r"@([A-Z]+)@", lambda found: str(places[found[1]]), text)
 
