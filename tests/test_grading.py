@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+import minivision
 from minivision.classroom import check, target
 from minivision.classroom.expect import expect
 from minivision.classroom.grading import bundle, reports, submissions
@@ -308,6 +309,8 @@ def test_answers_known_from_check_are_of_no_use(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_what_fails_on_this_side_is_no_zero(monkeypatch: pytest.MonkeyPatch):
+    if not (Path(minivision.__file__).parents[1] / "csrc").is_dir():
+        pytest.skip("the library is installed: without its copy the process finds that one, and starts")
     sandbox = Sandbox()
     with grader([EXERCISE], sandbox) as ours:
         shutil.rmtree(ours.libraries[EXERCISE.id])

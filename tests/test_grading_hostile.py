@@ -133,6 +133,8 @@ def test_after_all_that_a_right_answer_scores(bait: Bait):
 
 @pytest.mark.parametrize("name", ["reads_answer.py", "looks_everywhere.py", "includes_answer.c"])
 def test_thieves_would_succeed_without_the_sandbox(name: str, bait: Bait):
+    if name.endswith(".c") and not (ROOT / "csrc").is_dir():
+        pytest.skip("the library is installed: what this one includes stands in its source tree")
     text = bait.prepared((FOLDER / name).read_text())
     verdict = check.run(C if name.endswith(".c") else PYTHON, text, seconds=20.0)
     assert verdict.passed, f"it proves nothing: {verdict.failure} {verdict.output}"

@@ -49,7 +49,7 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-SOURCES = sorted(p for p in PACKAGE.rglob("*.py") if place(p) not in ("__init__", "__main__"))
+SOURCES = sorted(p for p in PACKAGE.rglob("*.py") if place(p) not in ("__init__", "__main__", "_csrc"))
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
