@@ -25,6 +25,7 @@ void GOMP_barrier(void);
 _Bool GOMP_loop_nonmonotonic_dynamic_start(long from, long to, long by, long some, long *begin, long *end);
 _Bool GOMP_loop_nonmonotonic_dynamic_next(long *begin, long *end);
 void GOMP_loop_end_nowait(void);
+void GOMP_loop_end(void);
 void GOMP_parallel_loop_nonmonotonic_dynamic(void (*body)(void *), void *data, unsigned threads, long from, long to, long by,
                                              long some, unsigned flags);
 
@@ -105,6 +106,11 @@ _Bool GOMP_loop_nonmonotonic_dynamic_next(long *begin, long *end)
 
 void GOMP_loop_end_nowait(void)
 {
+}
+
+void GOMP_loop_end(void)
+{
+    GOMP_barrier();
 }
 
 void GOMP_parallel_loop_nonmonotonic_dynamic(void (*body)(void *), void *data, unsigned threads, long from, long to, long by,
