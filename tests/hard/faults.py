@@ -30,11 +30,12 @@ def overflow() -> None:
 
 
 def race() -> None:
-    """Products of a batch that all go to one place."""
-    a, b, c = np.ones((3, 5, 5), DTYPE), np.ones((3, 5, 5), DTYPE), np.ones((5, 5), DTYPE)
+    """Products of a batch that all go to one place; so many that no thread takes them all."""
+    n = 20000
+    a, b, c = np.ones((n, 5, 5), DTYPE), np.ones((n, 5, 5), DTYPE), np.ones((5, 5), DTYPE)
     space = workspace(function("gemm_workspace", DTYPE)(3), DTYPE)
     function("gemm", DTYPE)(
-        1, 3, 5, 5, 5, pointer(a), 0, 25, 5, 1, pointer(b), 0, 25, 5, 1, pointer(c), 0, 0, 5, pointer(None), pointer(space), 3
+        1, n, 5, 5, 5, pointer(a), 0, 25, 5, 1, pointer(b), 0, 25, 5, 1, pointer(c), 0, 0, 5, pointer(None), pointer(space), 3
     )
 
 
