@@ -89,7 +89,19 @@ class Worker:
             )
 
     def __enter__(self) -> Worker:
+        try:
+            self._begin()
+        except BaseException:
+            self.close()
+            raise
         return self
+
+    def _begin(self) -> None:
+        """Waits until the library is imported there; RuntimeError where it cannot be: no student is to blame."""
+        try:
+            self._asked({"ready": True}, START)
+        except Failure as error:
+            raise RuntimeError(f"a process for exercises cannot be started here: {error}\n{self.pipes.text()}") from error
 
     def __exit__(self, *exception: object) -> None:
         self.close()
@@ -108,7 +120,6 @@ class Worker:
 
     def load(self, text: str) -> str:
         """Gives the process a file's text to run or to compile; returns the compiler's warnings."""
-        self._begun()
         reply = self._asked({"load": text}, self.seconds + (self.compiling if self.exercise.is_c else 0.0))
         if not reply["loaded"]:
             name = self.exercise.name.rpartition(".")[2]
@@ -116,13 +127,6 @@ class Worker:
             raise Missing(f"there is no function {name} in {self.exercise.file}", [("help", advice)])
         self.left = self.seconds
         return str(reply.get("warnings", ""))
-
-    def _begun(self) -> None:
-        """Waits until the library is imported there; where it cannot be, no student is to blame."""
-        try:
-            self._asked({"ready": True}, START)
-        except Failure as error:
-            raise RuntimeError(f"a process for exercises cannot be started here: {error}\n{self.pipes.text()}") from error
 
     def call(self, driver: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The function's result; the time it takes is taken from the budget."""
