@@ -194,6 +194,13 @@ static void FN(gemm_pack_b)(int64_t k, int64_t columns, const T *b, int64_t b_p,
                 packed[p * NR + j] = b[p * b_p + j * b_j];
 }
 
+/* Whether rows of A are packed. Those that stand a multiple of 4096 bytes apart share one set of the first cache, which is too
+ * small for MR of them; packing costs about what half a panel does, so that many panels repay it. */
+INLINE int FN(gemm_packs_a)(int64_t rows, int64_t n, int64_t a_i, int64_t a_p)
+{
+    return rows < MR || a_p != 1 || (n >= 16 * NR && a_i * (int64_t)sizeof(T) % 4096 == 0);
+}
+
 /* c = a b by panels of B: packed ones (b_p = NR, b_j = the rows that were packed) or columns in place (b_j = 1).
  * `packed_a` holds k * MR elements. */
 static __attribute__((noinline)) void FN(gemm_panels)(int64_t m, int64_t n, int64_t k, const T *a, int64_t a_i, int64_t a_p,
@@ -202,7 +209,7 @@ static __attribute__((noinline)) void FN(gemm_panels)(int64_t m, int64_t n, int6
 {
     for (int64_t i = 0; i < m; i += MR) {
         const int64_t rows = MIN(MR, m - i);
-        const int pack_a = rows < MR || a_p != 1;
+        const int pack_a = FN(gemm_packs_a)(rows, n, a_i, a_p);
         if (pack_a)
             FN(gemm_pack_a)(rows, k, a + i * a_i, a_i, a_p, packed_a);
         const T *a_i0 = pack_a ? packed_a : a + i * a_i;
@@ -301,7 +308,7 @@ static void FN(gemm_run)(int64_t ny, int64_t nz, int64_t m, int64_t n, int64_t k
     const int64_t batch = ny * nz;
     if (k == 0 || 2.0 * (double)batch * (double)m * (double)n * (double)k < SERIAL_FLOPS)
         threads = 1;
-    if (threads > 1 && batch == 1 && m > n) {
+    if (threads > 1 && batch == 1 && m >= n) {
         FN(gemm_tall)(m, n, k, a, a_i, a_p, b, b_p, b_j, c, c_i, bias, then, workspace, threads);
         return;
     }

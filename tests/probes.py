@@ -43,6 +43,7 @@ LARGE = [
     (12, 769, 386),
     (131, 40, 70),
     (40, 131, 70),
+    (26, 530, 1021),  # rows 4096 bytes apart, with those around them: packed
 ]
 
 
