@@ -34,7 +34,10 @@ FAULTS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         ),
         "A is packed without its stride along p": ("MR, a + p * a_p, packed", "MR, a + p, packed"),
         "A is packed without its stride along i": ("MR + i] = a[i * a_i + p * a_p]", "MR + i] = a[i + p * a_p]"),
-        "rows a page apart are packed and read as if they were not": ("if (pack_a)\n                FN(gemm_tile)", "if (pack_a && a_p != 1)\n                FN(gemm_tile)"),
+        "rows a page apart are packed and read as if they were not": (
+            "if (pack_a)\n                FN(gemm_tile)",
+            "if (pack_a && a_p != 1)\n                FN(gemm_tile)",
+        ),
         "B is packed without its stride along j": ("= b[p * b_p + j * b_j]", "= b[p * b_p + j]"),
         "the rows behind the turned squares are left out": ("p = whole; p < k;", "p = whole; p < whole;"),
         "a square is turned but for its last pairs": ("half > 0; half /= 2", "half > 1; half /= 2"),

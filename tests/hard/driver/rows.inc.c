@@ -6,11 +6,11 @@ static void FN(sums_of_rows)(int64_t m, int64_t n)
     used = 0;
     T *x = FN(drawn)(m * n), *dy = FN(drawn)(m * n), *w = FN(drawn)(n), *b = FN(drawn)(n), *s = FN(blank)(m * n);
     T *y[2], *dx[2], *mean = FN(blank)(m), *r = FN(blank)(m), *dw = FN(blank)(n), *db = FN(blank)(n), *partial = FN(blank)(32 * n);
+    for (int64_t i = 0; i < m * n; i++)
+        s[i] = x[i] + dy[i];
+    const double *sum = FN(wide)(m * n, s, 0);
     for (int joined = 0; joined < 2; joined++) {
         y[joined] = FN(blank)(m * n), dx[joined] = FN(blank)(m * n);
-        for (int64_t i = 0; i < m * n && !joined; i++)
-            s[i] = x[i] + dy[i];
-        double *sum = FN(wide)(m * n, s, 0);
         MV(layer_norm)(m, n, joined ? x : s, joined ? dy : NULL, w, b, (T)0.01, joined ? s : NULL, y[joined], mean, r, THREADS);
         MV(layer_norm_vjp)(m, n, joined ? x : NULL, dy, s, w, mean, r, dx[joined], dw, db, partial, THREADS);
         FN(near)("add_layer_norm, s", m * n, s, sum, NULL, -1);
