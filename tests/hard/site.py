@@ -30,6 +30,8 @@ RAW = r"""[...document.querySelectorAll('.math')].filter(e => !e.querySelector('
   || e.querySelector('math').getBoundingClientRect().width < 2).map(e => e.textContent.slice(0, 60))"""
 SILENT = "[...document.images].filter(e => !e.alt.trim() || !e.naturalWidth && e.complete).map(e => e.src)"
 FAINT = (Path(__file__).parent / "faint.js").read_text(encoding="utf-8")
+CUT = """[...document.querySelectorAll('.paper-map a')].filter(e => e.checkVisibility()
+  && e.querySelector('text').getBBox().width > e.querySelector('rect').getBBox().width - 10).map(e => e.textContent)"""
 THEME = "document.documentElement.dataset.theme"
 
 
@@ -61,6 +63,7 @@ def faults(page: Page, home: str, dark: bool) -> Iterator[str]:
     yield from (f"picture without text, or missing: {source}" for source in page.evaluate(SILENT))
     if faint := page.evaluate(FAINT):
         yield f"{len(faint)} texts of too little contrast: {'; '.join(dict.fromkeys(faint[:4]))}"
+    yield from (f"does not fit its box: {text}" for text in page.evaluate(CUT))
     if (theme := page.evaluate(THEME)) != ("dark" if dark else "light"):
         yield f"shown in the theme {theme}"
 

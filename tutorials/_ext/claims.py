@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -48,9 +49,12 @@ class Claims(tables.Table):
     def lines(self) -> Iterable[str]:
         """A section and a table for each group of claims.toml."""
         self.env.note_reread()  # the lessons recorded anew, or there are others
+        found = Counter(verdict(claim) for claim in tables.claims().values())
+        yield from [f"- {text}: {number}" for text, number in found.most_common()]
+        yield ""
         for group in tables.load("claims.toml")["group"]:
             yield from tables.title(group["title"])
-            yield from [".. list-table::", "   :header-rows: 1", "   :class: claims", "   :widths: 6 42 36 16", ""]
+            yield from [".. list-table::", "   :header-rows: 1", "   :class: claims stacked", "   :widths: 6 42 36 16", ""]
             yield from ["   * -", "     - claim, source, kind", "     - measured here", "     - verdict"]
             for claim in group["claim"]:
                 yield from row(claim)

@@ -14,7 +14,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-WIDE, HIGH, ROW, TOP = 166, 20, 29, 30  # pixels: a box, a row, the heads of the columns
+WIDE, HIGH, ROW, TOP = 176, 20, 29, 30  # pixels: a box, a row, the heads of the columns
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Layout:
     alone: bool  # a row for each paper: columns may then overlap
 
 
-LAYOUTS = (Layout("wide", 66, 206, 876, False), Layout("narrow", 62, 40, 350, True))
+LAYOUTS = (Layout("wide", 66, 206, 876, False), Layout("narrow", 62, 37, 350, True))
 
 
 class Box(NamedTuple):
@@ -154,7 +154,7 @@ class List(tables.Table):
         """A section and a table for each family of papers.toml."""
         for family in tables.load("papers.toml")["family"]:
             yield from tables.title(family["name"])
-            yield from [".. list-table::", "   :header-rows: 1", "   :class: papers", "   :widths: 20 55 25", ""]
+            yield from [".. list-table::", "   :header-rows: 1", "   :class: papers stacked", "   :widths: 20 55 25", ""]
             yield from ["   * - name", "     - paper", "     - grew from; lessons"]
             for paper in family["paper"]:
                 yield from row(paper)
