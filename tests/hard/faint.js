@@ -14,11 +14,13 @@
     }
     return layers.reduceRight((below, top) => over(top, below), [1, 1, 1]);
   };
+  const opacity = element => element ? getComputedStyle(element).opacity * opacity(element.parentElement) : 1;
   const linear = value => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
   const luminance = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
   const contrast = element => {
     const style = getComputedStyle(element), below = ground(element);
-    const ink = over(channels(element.closest("svg") ? style.fill : style.color), below);
+    const [r, g, b, a] = channels(element.closest("svg") ? style.fill : style.color);
+    const ink = over([r, g, b, a * opacity(element)], below);
     const [dark, light] = [luminance(ink), luminance(below)].sort((a, b) => a - b);
     const pixels = parseFloat(style.fontSize), large = pixels >= 24 || (pixels >= 18.5 && style.fontWeight >= 700);
     return (light + 0.05) / (dark + 0.05) / (large ? 3 : 4.5);

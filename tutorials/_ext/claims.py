@@ -50,7 +50,8 @@ class Claims(tables.Table):
         """A section and a table for each group of claims.toml."""
         self.env.note_reread()  # the lessons recorded anew, or there are others
         found = Counter(verdict(claim) for claim in tables.claims().values())
-        yield from [f"- {text}: {number}" for text, number in found.most_common()]
+        verdicts_first = sorted(found.items(), key=lambda each: (not each[0].startswith("**"), -each[1]))
+        yield from [f"- {text}: {number}" for text, number in verdicts_first]
         yield ""
         for group in tables.load("claims.toml")["group"]:
             yield from tables.title(group["title"])

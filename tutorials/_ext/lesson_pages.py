@@ -44,7 +44,7 @@ def listing(lesson: str) -> str:
         for each in of(lesson)
     )
     head = "   * - start with\n     - what to write\n     - in\n     - level\n"
-    table = f".. list-table::\n   :header-rows: 1\n   :class: stacked\n\n{head}{rows}\n"
+    table = f".. list-table::\n   :header-rows: 1\n   :class: exercises stacked\n\n{head}{rows}\n"
     summary = "<summary>The library's own source of these functions, for after one's own try</summary>"
     answers = [raw(f'<details class="answers">{summary}'), *map(source, of(lesson)), raw("</details>")]
     return f".. _exercises-{lesson}:\n\n{table}{''.join(answers)}" if rows else ""
