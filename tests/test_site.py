@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import pytest
 
 import minivision as mv
 from minivision import cli, functional, nn, optim, schedule, tensors
+from minivision.classroom.manifest import Exercise, exercises
 from minivision.cli import docs
 
 pytest.importorskip("sphinx_gallery")
@@ -127,7 +129,7 @@ def test_each_lesson_says_what_it_needs_and_offers_its_notebook(site, tables):
         assert "Prerequisites" in text
         assert f"{script.stem}.ipynb" in text
         for exercise in mv_exercises(script.stem):
-            assert exercise in text, f"{exercise} is not listed"
+            assert exercise.id in text, f"{exercise.id} is not listed"
 
 
 def test_notebooks_to_download_are_those_that_the_tests_of_lessons_run(site, tables):
@@ -135,11 +137,22 @@ def test_notebooks_to_download_are_those_that_the_tests_of_lessons_run(site, tab
     assert offered == {script.stem: notebooks.made(script) for script in tables.lessons()}
 
 
-def mv_exercises(lesson: str) -> list[str]:
-    """The ids of a lesson's exercises."""
-    from minivision.classroom.manifest import exercises
+def test_each_lesson_includes_the_source_of_what_its_exercises_ask_for(site, tables):
+    from minivision.classroom import target
 
-    return [each.id for each in exercises().values() if each.lesson == lesson]
+    for script in tables.lessons():
+        text = (site / f"lessons/{script.stem}.html").read_text(encoding="utf-8")
+        folded = html.unescape(re.sub(r"<[^>]*>", "", text.partition('<details class="answers">')[2].partition("</details>")[0]))
+        for exercise in mv_exercises(script.stem):
+            found = target.piece(exercise)
+            body = found.text[slice(*found.span)] if exercise.is_c else found.function
+            missing = {line.strip() for line in body.splitlines()} - {line.strip() for line in folded.splitlines()}
+            assert not missing, f"{exercise.target} is not whole"
+
+
+def mv_exercises(lesson: str) -> list[Exercise]:
+    """A lesson's exercises."""
+    return [each for each in exercises().values() if each.lesson == lesson]
 
 
 def test_every_public_name_has_its_place_in_the_api(site, pages):
