@@ -233,7 +233,7 @@ def test_the_page_of_claims_has_each_lessons_newest_run_and_nothing_older(pair):
     folder, write, ran = pair
     assert build(folder).returncode == 0
     assert claimed(folder) == ["one was measured", "two was measured"]
-    write("02_two", "V2", "two was wrong", last="raise ValueError('half way')")
+    write("02_two", "V4", "two was wrong", last="raise ValueError('half way')")
     assert "half way" in build(folder).stderr
     write("02_two", "V2", "two was measured")  # as before: nothing of the failed run may stay, though its checksum is known
     assert build(folder).returncode == 0
