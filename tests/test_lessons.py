@@ -1,4 +1,4 @@
-"""Every lesson runs in quick mode, fits its page, and records claims that there are; its notebook is whole."""
+"""Every lesson's notebook is whole and runs in quick mode; a lesson fits its page, and records claims that there are."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
+import notebooks
 import pytest
 
 from minivision import lesson
@@ -40,16 +42,49 @@ def test_there_are_lessons():
     assert LESSONS
 
 
+def run(script: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a lesson's notebook in quick mode, in an empty folder and a process of its own; without sphinx-gallery the script.
+
+    One run proves both, for test_its_notebook_is_whole holds that their statements are the same.
+    """
+    told = {"MPLBACKEND": "Agg", "MINIVISION_QUICK": "1", "MINIVISION_CLAIMS": str(folder / "claims"), "OMP_NUM_THREADS": "1"}
+    without_kernels = "ignore:minivision's C kernels are not built"  # a lesson runs there too
+    what = [str(script)]
+    if find_spec("sphinx_gallery"):
+        notebook = folder.with_suffix(".ipynb")
+        notebook.write_text(json.dumps(notebooks.made(script)), encoding="utf-8")
+        what = [notebooks.__file__, str(notebook)]
+    folder.mkdir()
+    command = [sys.executable, "-W", "error", "-W", without_kernels, *what]
+    return subprocess.run(command, cwd=folder, env={**os.environ, **told}, capture_output=True, text=True, timeout=240)
+
+
 @each_lesson
 def test_it_runs_in_quick_mode_and_records_nothing(script, tmp_path):
-    records = tmp_path / "claims.jsonl"
-    told = {"MPLBACKEND": "Agg", "MINIVISION_QUICK": "1", "MINIVISION_CLAIMS": str(records), "OMP_NUM_THREADS": "1"}
-    without_kernels = "ignore:minivision's C kernels are not built"  # a lesson runs there too
-    command = [sys.executable, "-W", "error", "-W", without_kernels, str(script)]
-    done = subprocess.run(command, cwd=tmp_path, env={**os.environ, **told}, capture_output=True, text=True, timeout=240)
+    done = run(script, tmp_path / "here")
     assert done.returncode == 0, done.stderr[-3000:]
-    assert not records.exists(), "numbers of the quick mode mean nothing"
-    assert not list(tmp_path.iterdir()), "a lesson leaves nothing behind in the folder where it runs"
+    left = [path.name for path in (tmp_path / "here").iterdir()]
+    assert not left, "a lesson leaves nothing behind in the folder where it runs, and numbers of the quick mode mean nothing"
+
+
+WRONG = {
+    "assert 1 + 1 == 3": "AssertionError",
+    "import warnings\nwarnings.warn('careful')": "UserWarning: careful",
+    "undefined": "NameError",
+    "import socket\nsocket.create_connection(('127.0.0.1', 9))": "asked for the network",
+}
+
+
+@pytest.mark.parametrize(("cell", "complaint"), WRONG.items())
+def test_a_cell_that_fails_fails_the_run(cell, complaint, tmp_path):
+    pytest.importorskip("sphinx_gallery")
+    script = tmp_path / "13_wrong.py"
+    parts = ['"""\nWrong\n=====\n"""', 'print("begun")', "# %%\n# More.", cell, "# %%\n# An end.", 'print("ended")']
+    script.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    done = run(script, tmp_path / "here")
+    assert done.returncode
+    assert complaint in done.stderr
+    assert done.stdout == "begun\n"
 
 
 @each_lesson
@@ -85,13 +120,9 @@ def test_its_claims_are_known_and_their_verdicts_too(script):
 @each_lesson
 def test_its_notebook_is_whole(script):
     pytest.importorskip("sphinx_gallery")
-    from sphinx_gallery import gen_gallery, notebook, py_source_parser
-
-    settings = {**gen_gallery.DEFAULT_GALLERY_CONF, "src_dir": str(TUTORIALS)}
-    _, blocks = py_source_parser.split_code_and_text_blocks(str(script))
-    made = json.loads(json.dumps(notebook.jupyter_notebook(blocks, settings, str(script.parent))))
-    assert made["nbformat"] == 4
-    code = ["".join(cell["source"]) for cell in made["cells"] if cell["cell_type"] == "code"]
+    made = notebooks.made(script)
+    assert not list(notebooks.faults(made))
+    code = notebooks.code(made)
     assert "import minivision as mv" in "\n".join(code)
     wanted = [ast.unparse(statement) for statement in ast.parse(script.read_text(encoding="utf-8")).body[1:]]
     assert [ast.unparse(statement) for cell in code for statement in ast.parse(cell).body] == wanted, "code got lost or moved"

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import html
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
-from itertools import pairwise
+from itertools import combinations
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlparse
 
+import notebooks
 import pytest
 
 import minivision as mv
 from minivision import cli, functional, nn, optim, schedule, tensors
+from minivision.classroom.manifest import Exercise, exercises
 from minivision.cli import docs
 
 pytest.importorskip("sphinx_gallery")
@@ -38,18 +42,29 @@ def tables():
         sys.path.remove(str(TUTORIALS / "_ext"))
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """The site of a copy of tutorials/, its lessons not run; warnings are errors."""
-    home = tmp_path_factory.mktemp("clone")
-    shutil.copytree(TUTORIALS, home / "tutorials", ignore=shutil.ignore_patterns("_build", "lessons", "__pycache__"))
+def clone(home: Path, *left_out: str) -> Path:
+    """A copy of tutorials/ beside links to what it reads; returns its folder."""
+    ignored = shutil.ignore_patterns("_build", "lessons", "__pycache__", *left_out)
+    shutil.copytree(TUTORIALS, home / "tutorials", ignore=ignored)
     for name in ("minivision", "csrc"):
         (home / name).symlink_to(ROOT / name, target_is_directory=True)
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-D", "plot_gallery=0", ".", "../html"]
+    return home / "tutorials"
+
+
+def build(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Builds the site of that folder into html/ beside it; warnings are errors."""
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", *options, ".", "../html"]
     told = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=home / "tutorials", env=told, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=folder, env=told, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site of a copy of tutorials/, its lessons not run."""
+    folder = clone(tmp_path_factory.mktemp("clone"))
+    done = build(folder, "-D", "plot_gallery=0")
     assert done.returncode == 0, done.stderr[-4000:]
-    return home / "html"
+    return folder.parent / "html"
 
 
 class Page(HTMLParser):
@@ -114,14 +129,30 @@ def test_each_lesson_says_what_it_needs_and_offers_its_notebook(site, tables):
         assert "Prerequisites" in text
         assert f"{script.stem}.ipynb" in text
         for exercise in mv_exercises(script.stem):
-            assert exercise in text, f"{exercise} is not listed"
+            assert exercise.id in text, f"{exercise.id} is not listed"
 
 
-def mv_exercises(lesson: str) -> list[str]:
-    """The ids of a lesson's exercises."""
-    from minivision.classroom.manifest import exercises
+def test_notebooks_to_download_are_those_that_the_tests_of_lessons_run(site, tables):
+    offered = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in site.rglob("*.ipynb")}
+    assert offered == {script.stem: notebooks.made(script) for script in tables.lessons()}
 
-    return [each.id for each in exercises().values() if each.lesson == lesson]
+
+def test_each_lesson_includes_the_source_of_what_its_exercises_ask_for(site, tables):
+    from minivision.classroom import target
+
+    for script in tables.lessons():
+        text = (site / f"lessons/{script.stem}.html").read_text(encoding="utf-8")
+        folded = html.unescape(re.sub(r"<[^>]*>", "", text.partition('<details class="answers">')[2].partition("</details>")[0]))
+        for exercise in mv_exercises(script.stem):
+            found = target.piece(exercise)
+            body = found.text[slice(*found.span)] if exercise.is_c else found.function
+            missing = {line.strip() for line in body.splitlines()} - {line.strip() for line in folded.splitlines()}
+            assert not missing, f"{exercise.target} is not whole"
+
+
+def mv_exercises(lesson: str) -> list[Exercise]:
+    """A lesson's exercises."""
+    return [each for each in exercises().values() if each.lesson == lesson]
 
 
 def test_every_public_name_has_its_place_in_the_api(site, pages):
@@ -157,6 +188,64 @@ def test_claims_name_papers_that_there_are(tables):
     assert [len(found) for found in counts.values()] == [13, 4, 8, 5, 15, 8, 4]
 
 
+LESSON = """'''
+A lesson
+========
+
+Which?
+
+:Prerequisites: none
+'''
+
+from pathlib import Path
+
+from minivision import lesson
+
+with Path({log!r}).open("a") as file:
+    file.write({name!r} + "\\n")
+lesson.claim({number!r}, {measured!r})
+{last}
+"""
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """A site of two lessons, `write(name, number, measured, last line)` one, and `ran()`: which have run so far."""
+    folder, log = clone(tmp_path, "[0-9][0-9]_*.py", "api", "teachers.rst"), tmp_path / "log"
+    (folder / "index.rst").write_text("Front\n=====\n\n.. toctree::\n\n   lessons/index\n   claims\n   papers\n")
+    (folder / "GALLERY_HEADER.rst").write_text("Lessons\n=======\n")
+
+    def write(name, number, measured, last=""):
+        script = LESSON.format(log=str(log), name=name, number=number, measured=measured, last=last)
+        (folder / f"{name}.py").write_text(script)
+
+    write("01_one", "V1", "one was measured")
+    write("02_two", "V2", "two was measured")
+    return folder, write, lambda: log.read_text().split()
+
+
+def claimed(folder: Path) -> list[str]:
+    """What the page of claims says was measured."""
+    return re.findall(r"(?:one|two|three) was \w+", (folder.parent / "html/claims.html").read_text(encoding="utf-8"))
+
+
+def test_the_page_of_claims_has_each_lessons_newest_run_and_nothing_older(pair):
+    folder, write, ran = pair
+    assert build(folder).returncode == 0
+    assert claimed(folder) == ["one was measured", "two was measured"]
+    write("02_two", "V4", "two was wrong", last="raise ValueError('half way')")
+    assert "half way" in build(folder).stderr
+    write("02_two", "V2", "two was measured")  # as before: nothing of the failed run may stay, though its checksum is known
+    assert build(folder).returncode == 0
+    assert claimed(folder) == ["one was measured", "two was measured"]
+    (folder / "02_two.py").unlink()
+    write("03_three", "V3", "three was measured")
+    done = build(folder)
+    assert done.returncode == 0, done.stderr
+    assert claimed(folder) == ["one was measured", "three was measured"]
+    assert ran() == ["01_one", "02_two", "02_two", "02_two", "03_three"], "unchanged lessons are not run again"
+
+
 def test_papers_grow_from_older_ones(tables):
     papers = tables.papers()
     for paper in papers.values():
@@ -169,12 +258,29 @@ def test_papers_grow_from_older_ones(tables):
     assert len(numbers) == len(set(numbers))
 
 
-def test_boxes_of_the_map_do_not_overlap(site, tables):
+def test_boxes_of_the_maps_do_not_overlap_and_stand_within(site, tables):
+    drawings = re.findall(r'<svg class="(?:wide|narrow)".*?</svg>', (site / "papers.html").read_text(encoding="utf-8"))
+    assert len(drawings) == 2
+    for drawing in drawings:
+        wide, high = map(int, re.search(r'viewBox="0 0 (\d+) (\d+)"', drawing).groups())
+        boxes = [tuple(map(int, box)) for box in re.findall(r'<rect x="(\d+)" y="(\d+)" width="(\d+)" height="(\d+)"', drawing)]
+        assert len(boxes) == len(tables.papers())
+        assert all(x >= 0 and x + w <= wide and y >= 0 and y + h <= high for x, y, w, h in boxes)
+        apart = [
+            x0 + w0 <= x1 or x1 + w1 <= x0 or y0 + h0 <= y1 or y1 + h1 <= y0
+            for (x0, y0, w0, h0), (x1, y1, w1, h1) in combinations(boxes, 2)
+        ]
+        assert all(apart)
+
+
+def test_the_maps_lead_to_the_lessons(site, tables):
+    from papers import written
+
     text = (site / "papers.html").read_text(encoding="utf-8")
-    boxes = [tuple(map(float, found)) for found in re.findall(r'<rect x="(\d+)" y="(\d+)" width="(\d+)" height="20"', text)]
-    assert len(boxes) == len(tables.papers())
-    rows = sorted((y, x, width) for x, y, width in boxes)
-    assert all(y0 != y1 or x0 + w0 <= x1 for (y0, x0, w0), (y1, x1, _) in pairwise(rows))
+    for key, paper in tables.papers().items():
+        lessons = [f"lessons/{name}.html" for name in written(paper)]
+        found = re.findall(rf'<a href="([^"]*)" class="paper at-{key}( taught)?"', text)
+        assert found == 2 * [(lessons[0], " taught") if lessons else (f"#paper-{key}", "")]
 
 
 def test_docs_opens_what_is_built_or_says_how(tmp_path, monkeypatch, capsys):

@@ -10,8 +10,12 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
 LESSONS = HERE / "lessons"  # generated: pages, notebooks, pictures, records
-os.environ["MINIVISION_CLAIMS"] = str(LESSONS / "claims.jsonl")  # minivision.lesson.claim appends here
 os.environ["MPLBACKEND"] = "Agg"
+os.environ.pop("MINIVISION_QUICK", None)  # the site shows whole runs
+
+for made in LESSONS.glob("[0-9][0-9]_*"):  # of a lesson that is no longer there
+    if not (HERE / f"{made.name.partition('.')[0]}.py").exists():
+        made.unlink()
 
 import minivision as mv  # noqa: E402  after the environment is set
 
@@ -35,7 +39,7 @@ html_favicon = "_static/icon.svg"
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {"index": [], "papers": [], "claims": []}
+html_sidebars = {"index": [], "papers": [], "claims": [], "teachers": []}
 html_context = {"default_mode": "auto"}  # light or dark as the reader's system has it
 html_math_renderer = "mathml"
 html_theme_options = {

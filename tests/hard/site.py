@@ -1,7 +1,7 @@
 """The built site in a real browser: python tests/hard/site.py [folder of the site] [--shots folder]
 
 Every page at 1280 and 390 pixels, light and dark: no complaint on the console, no request that leaves the machine, nothing
-wider than the window, formulas set as MathML, a text for every picture.
+wider than the window, formulas set as MathML, a text for every picture, letters that stand out from what is behind them.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ WIDEST = """[...document.querySelectorAll('body *')].filter(e => {
 RAW = r"""[...document.querySelectorAll('.math')].filter(e => !e.querySelector('math') || /\\[a-z]/.test(e.textContent)
   || e.querySelector('math').getBoundingClientRect().width < 2).map(e => e.textContent.slice(0, 60))"""
 SILENT = "[...document.images].filter(e => !e.alt.trim() || !e.naturalWidth && e.complete).map(e => e.src)"
+FAINT = (Path(__file__).parent / "faint.js").read_text(encoding="utf-8")
+CUT = """[...document.querySelectorAll('.paper-map a')].filter(e => e.checkVisibility()
+  && e.querySelector('text').getBBox().width > e.querySelector('rect').getBBox().width - 10).map(e => e.textContent)"""
 THEME = "document.documentElement.dataset.theme"
 
 
@@ -58,6 +61,9 @@ def faults(page: Page, home: str, dark: bool) -> Iterator[str]:
         yield f"{by} pixels wider than the window: {page.evaluate(WIDEST)}"
     yield from (f"formula not set: {text}" for text in page.evaluate(RAW))
     yield from (f"picture without text, or missing: {source}" for source in page.evaluate(SILENT))
+    if faint := page.evaluate(FAINT):
+        yield f"{len(faint)} texts of too little contrast: {'; '.join(dict.fromkeys(faint[:4]))}"
+    yield from (f"does not fit its box: {text}" for text in page.evaluate(CUT))
     if (theme := page.evaluate(THEME)) != ("dark" if dark else "light"):
         yield f"shown in the theme {theme}"
 

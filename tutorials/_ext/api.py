@@ -47,7 +47,7 @@ def prose(text: str) -> list[str]:
         lines = block.splitlines()
         keep = any(line.startswith(" ") or "   " in line for line in lines) or max(map(len, lines[:-1]), default=120) < 80
         if any(line.startswith(" ") or re.search(r"\S {3,}\S", line) for line in lines):
-            made += ["::", "", *("   " + line for line in lines), ""]
+            made += [".. code-block:: none", "", *("   " + line for line in lines), ""]
         elif keep and len(lines) > 1:
             made += [*("| " + words(line) for line in lines), ""]
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -10,21 +11,25 @@ from sphinx.application import Sphinx
 
 
 def verdict(claim: dict[str, Any]) -> str:
-    """What became of a claim: the lesson's verdict, or why there is none."""
-    if record := tables.records().get(claim["number"]):
-        return f"**{record['verdict']}**"
+    """What became of a claim: the verdicts of its lessons, or why there is none."""
+    if found := tables.records().get(claim["number"]):
+        return ", ".join(f"**{each}**" for each in dict.fromkeys(record["verdict"] for record in found.values()))
     if claim["kind"] == ["quoted"]:
         return "quoted"
     return "measured when the lessons run" if claim["number"] in tables.measuring() else "its lesson is to come"
 
 
 def measured(claim: dict[str, Any]) -> str:
-    """The recorded sentence, and the lessons that it comes from."""
-    names = tables.measuring().get(claim["number"], [])
-    record = tables.records().get(claim["number"])
-    text = tables.escape(record["measured"]).replace("\n", " ") if record else ""
-    where = ", ".join(f":doc:`/lessons/{name}`" for name in names)
-    return f"{text} ({where})" if text else where
+    """What each lesson recorded, and which lesson it was."""
+    found = tables.records().get(claim["number"], {})
+    told = [(name, tables.escape(found[name]["measured"]) if name in found else "") for name in names(claim)]
+    return " ".join(f"{text} (:doc:`/lessons/{name}`)".lstrip().replace("\n", " ") for name, text in told)
+
+
+def names(claim: dict[str, Any]) -> list[str]:
+    """The lessons that measure a claim, by their source or by what they recorded."""
+    number = claim["number"]
+    return sorted({*tables.measuring().get(number, []), *tables.records().get(number, {})})
 
 
 def row(claim: dict[str, Any]) -> Iterator[str]:
@@ -41,13 +46,16 @@ def row(claim: dict[str, Any]) -> Iterator[str]:
 class Claims(tables.Table):
     """All claims, a table for each group."""
 
-    sources = (tables.TUTORIALS / "claims.toml", tables.TUTORIALS / "papers.toml", tables.RECORDS, *tables.lessons())
-
     def lines(self) -> Iterable[str]:
         """A section and a table for each group of claims.toml."""
+        self.env.note_reread()  # the lessons recorded anew, or there are others
+        found = Counter(verdict(claim) for claim in tables.claims().values())
+        verdicts_first = sorted(found.items(), key=lambda each: (not each[0].startswith("**"), -each[1]))
+        yield from [f"- {text}: {number}" for text, number in verdicts_first]
+        yield ""
         for group in tables.load("claims.toml")["group"]:
             yield from tables.title(group["title"])
-            yield from [".. list-table::", "   :header-rows: 1", "   :class: claims", "   :widths: 6 42 36 16", ""]
+            yield from [".. list-table::", "   :header-rows: 1", "   :class: claims stacked", "   :widths: 6 42 36 16", ""]
             yield from ["   * -", "     - claim, source, kind", "     - measured here", "     - verdict"]
             for claim in group["claim"]:
                 yield from row(claim)

@@ -17,6 +17,7 @@ class Example(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Two literal blocks; an exception in the code ends the build."""
+        self.env.note_reread()  # the library may have changed
         code, printed = "\n".join(self.content), io.StringIO()
         with contextlib.redirect_stdout(printed):
             exec(compile(code, self.env.docname, "exec"), {"__name__": "example"})

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
+from minivision.classroom import target
 from minivision.classroom.manifest import Exercise, exercises
 
 FIELD = re.compile(r"^:Prerequisites: .*(?:\n[ \t]+\S.*)*\n", re.MULTILINE)
@@ -37,13 +38,33 @@ def fields(lesson: str, text: str) -> str:
 
 
 def listing(lesson: str) -> str:
-    """A table of the exercises, for the end of the page."""
+    """A table of the exercises, for the end of the page, and folded away below it the library's own source of them."""
     rows = "".join(
         f"   * - ``{each.id}``\n     - {each.title}\n     - {'C' if each.is_c else 'Python'}\n     - {each.level}\n"
         for each in of(lesson)
     )
     head = "   * - start with\n     - what to write\n     - in\n     - level\n"
-    return f".. _exercises-{lesson}:\n\n.. list-table::\n   :header-rows: 1\n\n{head}{rows}\n" if rows else ""
+    table = f".. list-table::\n   :header-rows: 1\n   :class: exercises stacked\n\n{head}{rows}\n"
+    summary = "<summary>The library's own source of these functions, for after one's own try</summary>"
+    answers = [raw(f'<details class="answers">{summary}'), *map(source, of(lesson)), raw("</details>")]
+    return f".. _exercises-{lesson}:\n\n{table}{''.join(answers)}" if rows else ""
+
+
+def raw(html: str) -> str:
+    """A piece of HTML between paragraphs."""
+    return f".. raw:: html\n\n   {html}\n\n"
+
+
+def source(exercise: Exercise) -> str:
+    """The live source of what an exercise asks for, by inclusion."""
+    if exercise.is_c:
+        text, (inside, end) = target.piece(exercise).text, target.piece(exercise).span
+        above = text.rfind("\n\n", 0, inside) + 2  # the comment and the head of the function
+        first, last = (text.count("\n", 0, place) + 1 for place in (above, end))
+        chosen = f":lines: {first}-{last}\n   :language: c"
+    else:
+        chosen = f":pyobject: {exercise.name}\n   :dedent:"
+    return f".. literalinclude:: ../../{exercise.path}\n   {chosen}\n   :caption: {exercise.path}\n\n"
 
 
 def add(app: Sphinx, page: str, source: list[str]) -> None:

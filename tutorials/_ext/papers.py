@@ -2,116 +2,159 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from html import escape
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import tables
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-YEAR, ROW, LEFT, TOP, LETTER = 150, 28, 12, 40, 7.4  # pixels: a year, a row, margins, a letter of a name
-FIRST = 2012
+WIDE, HIGH, ROW, TOP = 176, 20, 29, 30  # pixels: a box, a row, the heads of the columns
 
 
-def when(paper: dict[str, Any]) -> float:
-    """The time of a paper in pixels from the left; the empty years before 2014 take a third of the room."""
-    year, month = map(int, paper["month"].split("-"))
-    years = year - FIRST + (month - 1) / 12
-    return LEFT + YEAR * (years / 3 if years < 2 else years - 4 / 3)
+@dataclass(frozen=True)
+class Layout:
+    """Time runs down; a family has its column, which begins `step` pixels right of the one before."""
+
+    name: str  # the class by which site.css shows it where there is room
+    left: int
+    step: int
+    wide: int
+    alone: bool  # a row for each paper: columns may then overlap
 
 
-def width(paper: dict[str, Any]) -> float:
-    """How wide the box of a name is."""
-    return 16 + LETTER * len(paper["name"])
+LAYOUTS = (Layout("wide", 66, 206, 876, False), Layout("narrow", 62, 37, 350, True))
 
 
-def place() -> tuple[dict[str, tuple[float, float]], list[tuple[str, float]], float]:
-    """Each paper's corner (x, y), each family's name and its y, and the height: first free row within the family."""
-    corners, families, y = {}, [], float(TOP)
-    for family in tables.load("papers.toml")["family"]:
-        families.append((family["name"], y))
-        ends: list[float] = []  # where each row of this family is free again
-        for paper in sorted(family["paper"], key=when):
-            free = next((row for row, end in enumerate(ends) if end <= when(paper)), len(ends))
-            ends[free:free + 1] = [when(paper) + width(paper) + 14]  # fmt: skip
-            corners[paper["key"]] = (when(paper), y + ROW * (free + 1))
-        y += ROW * (len(ends) + 1.6)
-    return corners, families, y
+class Box(NamedTuple):
+    """The corner of a name's box."""
+
+    x: float
+    y: float
 
 
-def curve(parent: tuple[float, float, float], child: tuple[float, float]) -> str:
-    """A line to the child's left side: from the parent's right side, or from below or above where that is too late."""
-    (left, y0, wide), (x1, y1) = parent, child
-    x0, bend = left + wide, max(18.0, (x1 - left - wide) / 2)
-    if x1 < x0 + 12:
-        x0, y0 = left + 8, y0 + (20 if y1 > y0 else 0)
-        return f'<path d="M{x0:.0f} {y0:.0f}Q{x0:.0f} {y1 + 10:.0f} {x1:.0f} {y1 + 10:.0f}"/>'
-    return (
-        f'<path d="M{x0:.0f} {y0 + 10:.0f}C{x0 + bend:.0f} {y0 + 10:.0f} {x1 - bend:.0f} {y1 + 10:.0f} {x1:.0f} {y1 + 10:.0f}"/>'
-    )
+def rows(alone: bool) -> tuple[dict[str, int], list[tuple[str, int]]]:
+    """Each paper's row, and each year's first: below its parents, its column's older papers, and the year before."""
+    row, years, first = dict[str, int](), list[tuple[str, int]](), 0
+    ordered = sorted(tables.papers().values(), key=lambda paper: paper["month"])
+    for year, group in groupby(ordered, key=lambda paper: paper["month"][:4]):
+        free = Counter[str]()
+        for paper in group:
+            column = "" if alone else paper["family"]
+            row[paper["key"]] = max(first + free[column], 1 + max((row[key] for key in paper["parents"]), default=-1))
+            free[column] = row[paper["key"]] + 1 - first
+        years.append((year, first))
+        first += max(free.values())
+    return row, years
 
 
-def svg(link: Any) -> str:
+def place(layout: Layout) -> dict[str, Box]:
+    """The box of each paper."""
+    left = {name: layout.left + layout.step * i for i, name in enumerate(families())}
+    row, _ = rows(layout.alone)
+    return {key: Box(left[paper["family"]], TOP + ROW * row[key]) for key, paper in tables.papers().items()}
+
+
+def curve(layout: Layout, parent: Box, child: Box) -> str:
+    """A line: within a column along its left; between columns from side to side, or down where these overlap."""
+    y0, y1, right = parent.y + HIGH / 2, child.y + HIGH / 2, child.x > parent.x
+    if parent.x == child.x:
+        bend = parent.x - min(34.0, 9 + (y1 - y0) / 14)
+        return f"M{parent.x} {y0}C{bend:.0f} {y0} {bend:.0f} {y1} {child.x} {y1}"
+    if layout.alone:
+        x = parent.x + 14
+        return f"M{x} {parent.y + HIGH}" + (f"V{y1 - 6}Q{x} {y1} {x + 6} {y1}H{child.x}" if right else f"V{child.y}")
+    x0, x1 = (parent.x + WIDE, child.x) if right else (parent.x, child.x + WIDE)
+    return f"M{x0} {y0}C{(x0 + x1) / 2:.0f} {y0} {(x0 + x1) / 2:.0f} {y1} {x1} {y1}"
+
+
+def svg(layout: Layout, link: Any) -> str:
     """The map; link(lesson) is the address of a lesson's page."""
-    corners, families, height = place()
-    papers = tables.papers()
-    wide = max(x + width(papers[key]) for key, (x, _) in corners.items()) + LEFT
-    parts = [f'<line class="year" x1="{x:.0f}" x2="{x:.0f}" y1="22" y2="{height:.0f}"/>'
-             f'<text class="year" x="{x + 4:.0f}" y="16">{year}</text>' for year, x in years()]  # fmt: skip
-    parts += [f'<text class="family" x="{LEFT}" y="{y + 14:.0f}">{escape(name)}</text>' for name, y in families]
-    for key, (x, y) in corners.items():
-        for parent in papers[key]["parents"]:
-            parts.append(curve((*corners[parent], width(papers[parent])), (x, y)))
-    parts += [box(papers[key], x, y, link) for key, (x, y) in corners.items()]
+    papers, boxes = tables.papers(), place(layout)
+    high = max(box.y for box in boxes.values()) + ROW
+    parts = [
+        *heads(layout),
+        *years(layout),
+        *lines(layout, boxes),
+        *(named(papers[key], box, link) for key, box in boxes.items()),
+    ]
     name = "Map of the papers by year, with a line from each to those that grew from it; the list below says the same in words"
-    size = f'width="{wide:.0f}" height="{height:.0f}" viewBox="0 0 {wide:.0f} {height:.0f}"'
-    drawing = f'<svg role="img" aria-label="{name}" {size}>{"".join(parts)}</svg>'
-    return f'<div class="paper-map" tabindex="0" role="group" aria-label="{name}">{drawing}</div>'
+    return (f'<svg class="{layout.name}" role="group" aria-label="{name}" viewBox="0 0 {layout.wide} {high:.0f}">'
+            f'{"".join(parts)}</svg>')  # fmt: skip
 
 
-def years() -> Iterator[tuple[int, float]]:
-    """The years to mark, and where they begin."""
-    for year in (2012, *range(2014, 2022)):
-        yield year, when({"month": f"{year}-01"})
+def lines(layout: Layout, boxes: dict[str, Box]) -> Iterator[str]:
+    """A line from each paper to those that grew from it."""
+    for key, box in boxes.items():
+        for parent in tables.papers()[key]["parents"]:
+            yield f'<path class="to-{key} from-{parent}" d="{curve(layout, boxes[parent], box)}"/>'
 
 
-def box(paper: dict[str, Any], x: float, y: float, link: Any) -> str:
+def families() -> list[str]:
+    """The families in the order of papers.toml."""
+    return list(dict.fromkeys(paper["family"] for paper in tables.papers().values()))
+
+
+def heads(layout: Layout) -> Iterator[str]:
+    """The families' names above their columns, where they have the room."""
+    for i, name in enumerate([] if layout.alone else families()):
+        yield f'<text class="family" x="{layout.left + i * layout.step}" y="16">{escape(name)}</text>'
+
+
+def years(layout: Layout) -> Iterator[str]:
+    """A line above each year's papers, and the year."""
+    for year, row in rows(layout.alone)[1]:
+        y = TOP + ROW * row
+        yield f'<line x1="0" x2="{layout.wide}" y1="{y - 4.5}" y2="{y - 4.5}"/>'
+        yield f'<text class="year" x="0" y="{y + 14.5}">{year}</text>'
+
+
+def named(paper: dict[str, Any], box: Box, link: Any) -> str:
     """A name in its box: filled and leading to the lesson where there is one, else to its row in the list."""
     there = written(paper)
     target = link(there[0]) if there else f"#paper-{paper['key']}"
-    kind = "paper taught" if there else "paper"
+    kind = f"paper at-{paper['key']}{' taught' if there else ''}"
     return (f'<a href="{target}" class="{kind}"><title>{escape(paper["title"])}</title>'
-            f'<rect x="{x:.0f}" y="{y:.0f}" width="{width(paper):.0f}" height="20" rx="4"/>'
-            f'<text x="{x + 8:.0f}" y="{y + 14.5:.0f}">{escape(paper["name"])}</text></a>')  # fmt: skip
+            f'<rect x="{box.x:.0f}" y="{box.y:.0f}" width="{WIDE}" height="{HIGH}" rx="4"/>'
+            f'<text x="{box.x + 7:.0f}" y="{box.y + 14.5:.1f}">{escape(paper["name"])}</text></a>')  # fmt: skip
+
+
+def lit() -> str:
+    """Style rules: a paper that is pointed at lights up the lines to it and from it."""
+    on = [f"svg:has(.at-{key}:is(:hover,:focus)) :is(.to-{key},.from-{key})" for key in tables.papers()]
+    return f".paper-map :is({','.join(on)}){{stroke:var(--pst-color-primary);stroke-opacity:1;stroke-width:2}}"
 
 
 def written(paper: dict[str, Any]) -> list[str]:
-    """The paper's lessons that there are already."""
-    names = {script.stem for script in tables.lessons()}
-    return [name for name in paper.get("lessons", []) if name in names]
+    """The paper's lessons that there are already: those it names, and those that measure one of its claims."""
+    there, claims = {script.stem for script in tables.lessons()}, tables.claims()
+    measure = {name for number, names in tables.measuring().items() for name in names if paper["key"] in claims[number]["papers"]}
+    return [name for name in dict.fromkeys([*paper.get("lessons", []), *sorted(measure)]) if name in there]
 
 
 class Map(SphinxDirective):
-    """The drawing."""
+    """The drawing, for wide screens and for narrow ones."""
 
     def run(self) -> list[nodes.Node]:
         """Raw HTML, so that the theme's colours apply and names can be followed."""
-        self.env.note_dependency(str(tables.TUTORIALS / "papers.toml"))
-        return [nodes.raw("", svg(lambda lesson: f"lessons/{lesson}.html"), format="html")]
+        self.env.note_reread()  # there may be other lessons
+        drawn = "".join(svg(layout, lambda lesson: f"lessons/{lesson}.html") for layout in LAYOUTS)
+        return [nodes.raw("", f'<div class="paper-map"><style>{lit()}</style>{drawn}</div>', format="html")]
 
 
 class List(tables.Table):
     """The papers in words, a table for each family."""
 
-    sources = (tables.TUTORIALS / "papers.toml", *tables.lessons())
-
     def lines(self) -> Iterable[str]:
         """A section and a table for each family of papers.toml."""
         for family in tables.load("papers.toml")["family"]:
             yield from tables.title(family["name"])
-            yield from [".. list-table::", "   :header-rows: 1", "   :class: papers", "   :widths: 20 55 25", ""]
+            yield from [".. list-table::", "   :header-rows: 1", "   :class: papers stacked", "   :widths: 20 55 25", ""]
             yield from ["   * - name", "     - paper", "     - grew from; lessons"]
             for paper in family["paper"]:
                 yield from row(paper)

@@ -19,7 +19,7 @@ else:
     import tomli as tomllib
 
 TUTORIALS = Path(__file__).parents[1]
-RECORDS = TUTORIALS / "lessons/claims.jsonl"
+BUILT = TUTORIALS / "lessons"  # generated: pages, notebooks, pictures, records
 
 
 def load(name: str) -> dict[str, Any]:
@@ -53,6 +53,7 @@ def numbers(script: Path) -> list[str]:
     return [ast.literal_eval(call.args[0]) for call in made]
 
 
+@cache
 def measuring() -> dict[str, list[str]]:
     """Claim number -> names of the lessons that measure it."""
     found: dict[str, list[str]] = {}
@@ -62,16 +63,23 @@ def measuring() -> dict[str, list[str]]:
     return found
 
 
-def records() -> dict[str, dict[str, str]]:
-    """The newest record of each claim: a lesson that did not run again keeps what it recorded when it did."""
-    lines = RECORDS.read_text(encoding="utf-8").splitlines() if RECORDS.exists() else []
-    return {each["number"]: each for each in map(json.loads, lines)}
+def record_file(lesson: str) -> Path:
+    """Where a lesson's claims are recorded, one JSON object a line: replaced when the lesson runs again, as its page is."""
+    return BUILT / f"{lesson}.claims.jsonl"
+
+
+def records() -> dict[str, dict[str, dict[str, str]]]:
+    """Claim number -> lesson -> its last record of that claim; only of lessons that there are."""
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    for file in (record_file(script.stem) for script in lessons()):
+        for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
+            record = json.loads(line)
+            found.setdefault(record["number"], {})[file.name.partition(".")[0]] = record
+    return found
 
 
 class Table(SphinxDirective):
-    """A directive whose text is made from the tables, and read again when one of them changes."""
-
-    sources: tuple[Path, ...] = ()
+    """A directive whose text is made from the tables."""
 
     def lines(self) -> Iterable[str]:
         """The reST that the directive stands for."""
@@ -79,8 +87,6 @@ class Table(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Reads the lines as if they stood in the page."""
-        for source in self.sources:
-            self.env.note_dependency(str(source))
         return self.parse_text_to_nodes("\n".join(self.lines()), allow_section_headings=True)
 
 
