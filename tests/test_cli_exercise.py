@@ -75,7 +75,7 @@ def test_the_list_in_an_empty_folder(say: Say, folder: Path):
     lines = told.splitlines()
     for each in EVERY:
         (row,) = [line for line in lines if line.startswith(f"  {each.id} ")]
-        assert re.search(rf"  {each.level} +{each.points}$", row.rstrip())
+        assert re.match(rf"  {each.id} +{each.level} +{re.escape(each.title[:20])}", row)
     assert {line for line in lines if re.fullmatch(r"\d\d_\w+", line)} == {each.lesson for each in EVERY}
     assert f"{'╌' * 30}  0 of {sum(each.points for each in EVERY)} points, 0 of {len(EVERY)} exercises" in told
     assert lines[-1] == f"next  minivision exercise start {EVERY[0].id}"
@@ -84,12 +84,12 @@ def test_the_list_in_an_empty_folder(say: Say, folder: Path):
 
 def test_the_list_tells_what_is_begun_and_what_has_passed(say: Say):
     say("start", PYTHON.id)
-    assert re.search(rf"^  {PYTHON.id} .* begun *$", say("list")[1], re.M)
+    assert re.search(rf"^> {PYTHON.id} ", say("list")[1], re.M)
     assert say("list")[1].splitlines()[-1] == f"next  minivision exercise check {PYTHON.id}"
     write_right()
     assert say("check")[0] == 0
     told = say("list")[1]
-    assert re.search(rf"^  {PYTHON.id} .* passed *$", told, re.M)
+    assert re.search(rf"^✓ {PYTHON.id} ", told, re.M)
     assert re.search(rf"^━╌{{29}}  {PYTHON.points} of \d+ points, 1 of {len(EVERY)} exercises$", told, re.M)
     after = EVERY[EVERY.index(PYTHON) + 1]
     assert told.splitlines()[-1] == f"next  minivision exercise start {after.id}"
@@ -114,6 +114,9 @@ def test_start_writes_the_hole_and_says_what_to_do(exercise, say: Say):
     assert exercise.name.rpartition(".")[2] in told
     assert f"minivision exercise check {exercise.id} " in told
     assert progress()["current"] == exercise.id
+    if exercise.is_c:
+        where = Path(re.findall("^  in (/.*)$", told, re.M)[0])
+        assert all((where / name).is_file() for name in target.piece(exercise).includes())
 
 
 def test_a_file_that_is_there_is_never_written_over(say: Say):

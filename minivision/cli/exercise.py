@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -9,12 +10,11 @@ from itertools import groupby
 from pathlib import Path
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.syntax import Syntax
 from rich.text import Text
 
 from ..classroom import check, report, target
-from ..classroom.manifest import Exercise, exercises, find
+from ..classroom.manifest import POINTS, Exercise, exercises, find
 from ..classroom.show import shortened
 from ..classroom.workspace import Workspace
 from ..errors import SettingError
@@ -23,6 +23,7 @@ from .screen import console
 PASSED, FAILED = 0, 1
 PAUSE, SETTLING = 0.25, 0.05  # seconds between two looks at a watched file; that an editor may take to write it
 STYLES = {"right": "bold green", "wrong": "bold red", "head": "bold", "dim": "dim", "mark": "bold yellow"}
+MARKS = {"passed": "✓", "begun": ">", "": " "}
 BAR, MOST_WIDTH = 30, 100  # characters
 
 
@@ -42,24 +43,19 @@ def _chosen(work: Workspace, chosen: Namespace) -> Exercise:
 def _list(chosen: Namespace) -> int:
     """Every exercise, lesson by lesson, and how far the student is."""
     work, screen = Workspace.open(), console()
-    wide = max(map(len, exercises())) + 2
-    room = max(10, min(screen.width, MOST_WIDTH) - wide - 2 - len(_columns("", "", "")))
-    screen.print(Text(f"{'exercise':<{wide}}  {'':<{room}}{_columns('level', 'pts', 'state')}", "bold"), soft_wrap=True)
+    wide, most = max(map(len, exercises())), max(map(len, POINTS))
+    room = max(10, min(screen.width, MOST_WIDTH) - wide - most - 6)
     for lesson, several in groupby(exercises().values(), key=lambda each: each.lesson):
         screen.print(Text(lesson, "bold"))
         for each in several:
             state = work.state(each)
-            line = f"  {each.id:<{wide}}{shortened(each.title, room):<{room}}{_columns(each.level, str(each.points), state)}"
+            line = f"{MARKS[state]} {each.id:<{wide}}  {each.level:<{most}}  {shortened(each.title, room)}"
             screen.print(Text(line, {"passed": "green", "begun": "yellow"}.get(state, "")), soft_wrap=True)
-    screen.print()
+    levels = ", ".join(f"{level} {points}" for level, points in POINTS.items())
+    screen.print(Text(f"\n{MARKS['passed']} passed   {MARKS['begun']} begun   points: {levels}", "dim"), soft_wrap=True)
     _print_progress(screen, work)
     _print_next(screen, work)
     return PASSED
-
-
-def _columns(level: str, points: str, state: str) -> str:
-    """The last three, of one width for all."""
-    return f"  {level:<6}  {points:>3}  {state:<6}"
 
 
 def _print_progress(screen: Console, work: Workspace) -> None:
@@ -112,6 +108,10 @@ def _say_written(path: Path, exercise: Exercise) -> None:
         ("minivision exercise watch", "tells so at each save"),
     ]:
         screen.print(f"  {command:<52}{what}" if command else f"  {what}", soft_wrap=True)
+    if exercise.is_c:
+        found = target.piece(exercise)
+        screen.print(f"\n  it includes {' and '.join(found.includes())}, which you can read", soft_wrap=True)
+        screen.print(f"  in {found.path.parent}", soft_wrap=True)
 
 
 def _check(chosen: Namespace) -> int:
@@ -195,7 +195,8 @@ def _hint(chosen: Namespace) -> int:
     number, count = work.next_hint(exercise), len(exercise.hints)
     for i in range(count) if number is None else [number]:
         screen.print(Text(f"hint {i + 1} of {count}", "bold"))
-        screen.print(Padding(Text(exercise.hints[i]), (0, 2)))
+        for line in textwrap.wrap(exercise.hints[i], report.WIDTH - 2):
+            screen.print(Text(f"  {line}"), soft_wrap=True)
     return PASSED
 
 

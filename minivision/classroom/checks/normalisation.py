@@ -63,7 +63,8 @@ def batch_norm_gradient(student: Student, rng: np.random.Generator) -> None:
         for parts, activation in [("", None), ("w b", None), ("w b residual", None), ("w b", "relu"), ("w b residual", "relu")]:
             channels = shape[1:2]
             weight, bias = (rng.normal(1.0, 0.5, channels), rng.normal(size=channels)) if "w" in parts else (None, None)
-            inputs, dy = [], rng.normal(size=shape)
+            inputs: list[Any] = []
+            dy = rng.normal(size=shape)
             while not inputs or np.abs(_batch_norm(*inputs)[0]).min() < 1e-3:  # the ReLU's corner has no derivative
                 inputs = [rng.normal(2.0, 3.0, shape), weight, bias, rng.normal(size=shape) if "residual" in parts else None]
             kept, expected = (
