@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import json
@@ -14,13 +15,14 @@ import sys
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 import minivision
-from minivision.classroom import check, target
+from minivision.classroom import check, cut, cut_c, target
 from minivision.classroom.expect import expect
 from minivision.classroom.grading import bundle, reports, submissions
 from minivision.classroom.grading.grade import Grader, chosen_exercises, grader
@@ -36,6 +38,7 @@ from minivision.errors import SettingError
 EXERCISE, C = find("softmax-gradient"), find("matmul-loop-order")
 EVERY = [each for each in exercises().values() if not each.is_c or any(map(shutil.which, ("cc", "gcc", "clang")))]
 ANSWER = target.answer(EXERCISE)
+needs_compiler = pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler here")
 
 
 def read(folder: Path, chosen: Sequence[Exercise] = (EXERCISE,)) -> Submission:
@@ -382,28 +385,62 @@ def test_the_handout_has_the_holes_and_no_answer(tmp_path: Path):
     assert max(map(len, str(files["README.txt"]).splitlines())) < 130
 
 
+def statements(text: str, exercise: Exercise) -> list[str]:
+    """The statements of the exercise's function, as text, without a docstring."""
+    function = cut.Piece(Path(exercise.file), "exercise", exercise.name.rpartition(".")[2], text).node
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return [ast.unparse(each) for each in body]
+
+
+@pytest.mark.parametrize("exercise", exercises().values(), ids=lambda each: each.id)
+def test_a_handout_has_nothing_of_the_answer(exercise: Exercise):
+    text = str(bundle.handout([exercise])[exercise.file])
+    if exercise.is_c:
+        assert not cut_c.written(text, exercise.name)
+        assert cut_c.written(target.answer(exercise), exercise.name)
+        return
+    assert statements(text, exercise) == ["raise NotImplementedError"]
+    for statement in statements(target.answer(exercise), exercise):
+        assert statement not in ast.unparse(ast.parse(text))
+
+
 def test_the_same_files_make_the_same_archive(tmp_path: Path):
     for name in ("a.zip", "b.zip"):
         bundle.write_zip(tmp_path / name, bundle.autograder([EXERCISE]))
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
 
 
-def test_gradescopes_zip_grades_in_gradescopes_layout(tmp_path: Path):
-    """Unpacked where Gradescope unpacks it, its library grades a submission by the command that run_autograder has."""
-    assert main(["exercise", "bundle", "--out", str(tmp_path), "--only", EXERCISE.id]) == 0
-    root = tmp_path / "autograder"
+@needs_compiler
+def test_gradescopes_zip_gives_the_handout_nothing_and_the_library_everything(tmp_path: Path):
+    """Unpacked where Gradescope unpacks it, its library grades by the command that run_autograder has."""
+    assert main(["exercise", "bundle", "--out", str(tmp_path), "--only", EXERCISE.id, C.id]) == 0
+    source, holes = tmp_path / "autograder" / "source", tmp_path / "handout"
     with zipfile.ZipFile(tmp_path / "autograder.zip") as archive:
-        archive.extractall(root / "source")
+        archive.extractall(source)
         executable = {entry.filename for entry in archive.infolist() if entry.external_attr >> 16 & 0o111}
+    with zipfile.ZipFile(tmp_path / "handout.zip") as archive:
+        archive.extractall(holes)
     assert executable == {"setup.sh", "run_autograder"}
+    for name in executable:
+        assert subprocess.run(["sh", "-n", str(source / name)]).returncode == 0
+    assert set(os.listdir(holes)) == {"README.txt", EXERCISE.file, C.file}
+    told = as_gradescope_does(tmp_path / "autograder", {each.file: (holes / each.file).read_text() for each in (EXERCISE, C)})
+    assert (told["score"], [test["status"] for test in told["tests"]]) == (0, ["failed", "failed"])
+    assert all("nothing is written yet" in test["output"] for test in told["tests"])
+    told = as_gradescope_does(tmp_path / "autograder", {f"homework/{each.file}": target.answer(each) for each in (EXERCISE, C)})
+    assert (told["score"], [test["status"] for test in told["tests"]]) == (EXERCISE.points + C.points, ["passed", "passed"])
+    assert sum(test["max_score"] for test in told["tests"]) == told["score"]
+
+
+def as_gradescope_does(root: Path, files: dict[str, str]) -> dict[str, Any]:
+    """Puts files into root/submission, runs root/source/run_autograder there instead of in /autograder, reads results.json."""
+    shutil.rmtree(root / "submission", ignore_errors=True)
+    for name, text in files.items():
+        (root / "submission" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "submission" / name).write_text(text)
     script = (root / "source" / "run_autograder").read_text()
-    for name in ("setup.sh", "run_autograder"):
-        assert subprocess.run(["sh", "-n", str(root / "source" / name)]).returncode == 0
-    (root / "submission" / "homework").mkdir(parents=True)
-    (root / "submission" / "homework" / EXERCISE.file).write_text(ANSWER)
     script = script.replace("/autograder", str(root)).replace("/opt/minivision/bin/python", sys.executable)
-    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, cwd="/", timeout=120)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, cwd="/", timeout=300, env=environment)
     assert done.returncode == 0, done.stderr
-    told = json.loads((root / "results" / "results.json").read_text())
-    assert told["score"] == EXERCISE.points
-    assert [test["status"] for test in told["tests"]] == ["passed"]
+    return json.loads((root / "results" / "results.json").read_text())

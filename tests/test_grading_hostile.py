@@ -119,6 +119,7 @@ def test_it_does_not_hang_fool_or_get_out(path: Path, bait: Bait):
     assert result.kind in must(text), f"{result.kind}: {result.text}"
     assert taken < LONGEST
     assert bait.canary.read_text() == "alive"
+    assert os.listdir(bait.canary.parent) == [bait.canary.name]
     assert attacked() == before
     assert not bait.connected()
     assert not processes(MARK, str(bait.grader.libraries[exercise.id]))

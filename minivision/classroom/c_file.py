@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ try:
 finally:
     sys.path.remove(str(csrc() / "steps"))
 MOST_LINES, WIDTH, PATIENCE = 12, 74, 20  # of the compiler's messages; seconds for it
+SAID_ONCE = "note: each undeclared identifier is reported only once for each function it appears in"
+EXPLAINED = re.compile(r"^\S+ " + SAID_ONCE.replace(" ", r"\s+") + r"\s*\n", re.M)  # what GCC says below the first such error
 
 
 class CFile:
@@ -62,10 +65,12 @@ class CFile:
             done = subprocess.run(command, cwd=folder, timeout=PATIENCE, **options)
         except subprocess.TimeoutExpired:
             raise Compiler(f"the compiler did not finish within {PATIENCE} seconds") from None
-        told = done.stderr.strip().splitlines()
+        told = [line.rstrip() for line in EXPLAINED.sub("", done.stderr).strip().splitlines()]
+        if len(told) > MOST_LINES:
+            told = [*told[: MOST_LINES - 1], f"... and {len(told) - MOST_LINES + 1} lines more"]
         if done.returncode:
-            raise Compiler("the compiler refuses it", [("", line) for line in told[:MOST_LINES]])
-        return "\n".join(told[:MOST_LINES])
+            raise Compiler("the compiler refuses it", [("", line) for line in told])
+        return "\n".join(told)
 
     def function(self, *arrays: np.ndarray, **sizes: Any) -> np.ndarray:
         """The step's result, as build_steps.Step's method of the family has it; Outside where it wrote elsewhere."""

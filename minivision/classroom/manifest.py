@@ -102,6 +102,6 @@ def find(name: str) -> Exercise:
     """The exercise of an id, or of the file it is written in; SettingError with the closest ids where there is none."""
     if found := exercises().get(Path(name).name.removesuffix(".py").removesuffix(".c")):
         return found
-    close = difflib.get_close_matches(name, exercises(), n=3, cutoff=0.4)
+    close = difflib.get_close_matches(name, exercises(), n=2, cutoff=0.4)
     hint = f"did you mean {' or '.join(close)}?" if close else "`minivision exercise list` shows them all"
     raise SettingError(f"no exercise is called {name!r}\n  hint: {hint}")

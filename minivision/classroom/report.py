@@ -11,6 +11,7 @@ from .check import Verdict
 from .failure import Failure, Raised
 
 WIDTH, MARGIN, HEIGHT = 78, 14, 21  # HEIGHT leaves room for a prompt, and for what `watch` says
+TIED = "\xa0"  # a space at which no line ends
 MOST_PRINTED, MOST_WARNINGS, NEARBY = 6, 4, 2  # lines
 
 
@@ -54,11 +55,11 @@ def plain(text: str) -> str:
 def _headline(verdict: Verdict, failure: Failure) -> Iterator[Line]:
     """Which exercise, and in a line or two what is wrong."""
     yield Line(f"✗ {verdict.exercise.id}", "wrong")
-    place = f", at [{', '.join(map(str, failure.at))}]" if failure.at else ""
+    place = f", at{TIED}[{f',{TIED}'.join(map(str, failure.at))}]" if failure.at else ""
     count = f"; {failure.count}" if failure.count else ""
-    text = "nothing is written yet" if failure.kind == "unwritten" else f"{failure.headline}{place}{count}"
-    for line in textwrap.wrap(plain(text), WIDTH - 2)[:3]:
-        yield Line(f"  {line}", "head")
+    text = "nothing is written yet" if failure.kind == "unwritten" else f"{plain(failure.headline)}{place}{count}"
+    for line in textwrap.wrap(text, WIDTH - 2)[:3]:
+        yield Line(f"  {line.replace(TIED, ' ')}", "head")
 
 
 def _what(failure: Failure) -> Iterator[Line]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -9,14 +10,11 @@ from itertools import groupby
 from pathlib import Path
 
 from rich.console import Console
-from rich.padding import Padding
-from rich.progress_bar import ProgressBar
 from rich.syntax import Syntax
-from rich.table import Table
 from rich.text import Text
 
 from ..classroom import check, report, target
-from ..classroom.manifest import Exercise, exercises, find
+from ..classroom.manifest import POINTS, Exercise, exercises, find
 from ..classroom.show import shortened
 from ..classroom.workspace import Workspace
 from ..errors import SettingError
@@ -25,6 +23,7 @@ from .screen import console
 PASSED, FAILED = 0, 1
 PAUSE, SETTLING = 0.25, 0.05  # seconds between two looks at a watched file; that an editor may take to write it
 STYLES = {"right": "bold green", "wrong": "bold red", "head": "bold", "dim": "dim", "mark": "bold yellow"}
+MARKS = {"passed": "✓", "begun": ">", "": " "}
 BAR, MOST_WIDTH = 30, 100  # characters
 
 
@@ -44,34 +43,29 @@ def _chosen(work: Workspace, chosen: Namespace) -> Exercise:
 def _list(chosen: Namespace) -> int:
     """Every exercise, lesson by lesson, and how far the student is."""
     work, screen = Workspace.open(), console()
-    wide = max(map(len, exercises())) + 2
-    room = max(10, min(screen.width, MOST_WIDTH) - wide - 2 - len(_columns("", "", "")))
-    screen.print(Text(f"{'exercise':<{wide}}  {'':<{room}}{_columns('level', 'pts', 'state')}", "bold"), soft_wrap=True)
+    wide, most = max(map(len, exercises())), max(map(len, POINTS))
+    room = max(10, min(screen.width, MOST_WIDTH) - wide - most - 6)
     for lesson, several in groupby(exercises().values(), key=lambda each: each.lesson):
         screen.print(Text(lesson, "bold"))
         for each in several:
             state = work.state(each)
-            line = f"  {each.id:<{wide}}{shortened(each.title, room):<{room}}{_columns(each.level, str(each.points), state)}"
+            line = f"{MARKS[state]} {each.id:<{wide}}  {each.level:<{most}}  {shortened(each.title, room)}"
             screen.print(Text(line, {"passed": "green", "begun": "yellow"}.get(state, "")), soft_wrap=True)
-    screen.print()
+    levels = ", ".join(f"{level} {points}" for level, points in POINTS.items())
+    screen.print(Text(f"\n{MARKS['passed']} passed   {MARKS['begun']} begun   points: {levels}", "dim"), soft_wrap=True)
     _print_progress(screen, work)
     _print_next(screen, work)
     return PASSED
-
-
-def _columns(level: str, points: str, state: str) -> str:
-    """The last three, of one width for all."""
-    return f"  {level:<6}  {points:>3}  {state:<6}"
 
 
 def _print_progress(screen: Console, work: Workspace) -> None:
     """A bar, and what it says in numbers."""
     reached, points = work.points()
     every = exercises().values()
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    count = f"{reached} of {points} points, {sum(map(work.passed, every))} of {len(every)} exercises"
-    grid.add_row(ProgressBar(total=points, completed=reached, width=BAR), count)
-    screen.print(grid)
+    full = max(BAR * reached // points, reached > 0)  # whoever has begun sees it
+    done, left = "#-" if screen.options.ascii_only else "━╌"
+    count = f"  {reached} of {points} points, {sum(map(work.passed, every))} of {len(every)} exercises"
+    screen.print(Text.assemble((done * full, "green"), (left * (BAR - full), "dim"), count), soft_wrap=True)
 
 
 def _print_next(screen: Console, work: Workspace) -> None:
@@ -106,13 +100,18 @@ def _reset(chosen: Namespace) -> int:
 
 def _say_written(path: Path, exercise: Exercise) -> None:
     screen, name = console(), exercise.name.rpartition(".")[2]
-    screen.print(Text(f"{path} is written: {exercise.title}", "bold"), soft_wrap=True)
+    screen.print(Text(f"{path} is written", "bold"), soft_wrap=True)
+    screen.print(f"  {exercise.title}\n", soft_wrap=True)
     for command, what in [
         ("", f"open it in your editor and write the body of {name}; then"),
         (f"minivision exercise check {exercise.id}", "tells whether it is right"),
         ("minivision exercise watch", "tells so at each save"),
     ]:
-        screen.print(f"  {command:<50}{what}" if command else f"  {what}", soft_wrap=True)
+        screen.print(f"  {command:<52}{what}" if command else f"  {what}", soft_wrap=True)
+    if exercise.is_c:
+        found = target.piece(exercise)
+        screen.print(f"\n  it includes {' and '.join(found.includes())}, which you can read", soft_wrap=True)
+        screen.print(f"  in {found.path.parent}", soft_wrap=True)
 
 
 def _check(chosen: Namespace) -> int:
@@ -126,20 +125,24 @@ def _checked(work: Workspace, exercise: Exercise, seconds: float) -> bool:
     if not 0 < seconds <= 3600:
         raise SettingError(f"--seconds must be above 0 and at most 3600, got {seconds:g}")
     verdict, screen = check.run(exercise, work.text(exercise), seconds), console()
-    work.note_verdict(exercise, verdict.passed)
-    if not verdict.passed:
-        for line in report.lines(verdict, work.hints(exercise)):
-            screen.print(Text(line.text, STYLES.get(line.style, "")), soft_wrap=True)
-        return False
-    points = f"{exercise.points} point{'s' if exercise.points > 1 else ''}"
-    screen.print(Text(f"✓ {exercise.id} passed, {points}: {exercise.title}", "bold green"), soft_wrap=True)
-    for line in report.remarks(verdict):
+    for line in _said(verdict, work):
         screen.print(Text(line.text, STYLES.get(line.style, "")), soft_wrap=True)
-    screen.print()
-    _print_progress(screen, work)
-    screen.print(Text.assemble(("see   ", "dim"), f"minivision exercise solution {exercise.id}"), soft_wrap=True)
-    _print_next(screen, work)
-    return True
+    work.note_verdict(exercise, verdict.passed)  # after it is said: a folder that cannot be written costs no verdict
+    if verdict.passed:
+        screen.print()
+        _print_progress(screen, work)
+        screen.print(Text.assemble(("see   ", "dim"), f"minivision exercise solution {exercise.id}"), soft_wrap=True)
+        _print_next(screen, work)
+    return verdict.passed
+
+
+def _said(verdict: check.Verdict, work: Workspace) -> list[report.Line]:
+    """What a verdict says, line by line."""
+    exercise = verdict.exercise
+    if not verdict.passed:
+        return report.lines(verdict, work.hints(exercise))
+    points = f"{exercise.points} point{'s' if exercise.points > 1 else ''}"
+    return [report.Line(f"✓ {exercise.id} passed, {points}: {exercise.title}", "right"), *report.remarks(verdict)]
 
 
 def _watch(chosen: Namespace) -> int:
@@ -192,7 +195,8 @@ def _hint(chosen: Namespace) -> int:
     number, count = work.next_hint(exercise), len(exercise.hints)
     for i in range(count) if number is None else [number]:
         screen.print(Text(f"hint {i + 1} of {count}", "bold"))
-        screen.print(Padding(Text(exercise.hints[i]), (0, 2)))
+        for line in textwrap.wrap(exercise.hints[i], report.WIDTH - 2):
+            screen.print(Text(f"  {line}"), soft_wrap=True)
     return PASSED
 
 
@@ -200,8 +204,8 @@ def _solution(chosen: Namespace) -> int:
     """The library's own, for who has passed."""
     work, exercise, screen = Workspace.open(), find(chosen.id), console()
     if not work.passed(exercise):
-        advice = f"`minivision exercise hint {exercise.id}` shows the next hint"
-        raise SettingError(f"the solution of {exercise.id} is shown once it has passed in this folder\n  hint: {advice}")
+        advice = f"its solution is shown after that; there are hints until then:\n        minivision exercise hint {exercise.id}"
+        raise SettingError(f"{exercise.id} has not passed here yet\n  hint: {advice}")
     screen.print(Text(f"{exercise.path}", "dim"), soft_wrap=True)
     text, language = target.solution(exercise), "c" if exercise.is_c else "python"
     if screen.is_terminal:

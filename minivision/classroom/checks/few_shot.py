@@ -10,6 +10,24 @@ from ..proxy import Student
 from .gradients import pulled
 
 
+def _invertible(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Matrices that no draw brings near a singular one: the diagonal outweighs its row."""
+    return rng.uniform(-1.0, 1.0, shape) + (shape[-1] + 1.0) * np.eye(shape[-1])
+
+
+def _diagonalisable(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """q diag(w) q^T and something antisymmetric; w at least 1/2 apart, the two largest elements of an eigenvector 1e-3.
+
+    Closer ones have derivatives that no difference finds, and signs that hang on rounding.
+    """
+    q = np.zeros(shape)
+    while shape[-1] > 1 and np.diff(np.sort(np.abs(q), axis=-2)[..., -2:, :], axis=-2).min() < 1e-3:
+        q = np.linalg.qr(rng.standard_normal(shape))[0]
+    w = np.arange(shape[-1]) + rng.uniform(0.0, 0.5, (*shape[:-2], 1, shape[-1]))
+    q, odd = q if shape[-1] > 1 else np.ones(shape), rng.standard_normal(shape)
+    return np.matmul(q * w, np.swapaxes(q, -1, -2)) + odd - np.swapaxes(odd, -1, -2)
+
+
 def symmetric_part(student: Student, rng: np.random.Generator) -> None:
     """The mean of a matrix and its transpose, in each of a batch, in both element types; symmetric ones stay."""
     for dtype in (np.float64, np.float32):
@@ -23,14 +41,14 @@ def symmetric_part(student: Student, rng: np.random.Generator) -> None:
 def inverse_gradient(student: Student, rng: np.random.Generator) -> None:
     """da is J^T dy by complex step, for one matrix and for a batch."""
     for shape in [(1, 1), (3, 3), (2, 4, 4)]:
-        a, dy = rng.standard_normal(shape) + 3 * np.eye(shape[-1]), rng.standard_normal(shape)
+        a, dy = _invertible(rng, shape), rng.standard_normal(shape)
         expect(student(dy, _inv(a)[1]), pulled(_inv, [a], dy)[0], f"da for a {shape}", tolerance=1e-9)
 
 
 def solve_gradient(student: Student, rng: np.random.Generator) -> None:
     """da and db are J^T dy by complex step, also where one matrix serves a batch of b, and one b a batch of matrices."""
     for first, second in [((3, 3), (3, 2)), ((1, 1), (1, 4)), ((2, 3, 3), (2, 3, 1)), ((3, 3), (2, 3, 2)), ((2, 3, 3), (3, 2))]:
-        a, b = rng.standard_normal(first) + 3 * np.eye(first[-1]), rng.standard_normal(second)
+        a, b = _invertible(rng, first), rng.standard_normal(second)
         y, kept = _solve(a, b)
         dy = rng.standard_normal(y.shape)
         for name, one, other in zip(
@@ -43,7 +61,7 @@ def eigenpairs(student: Student, rng: np.random.Generator) -> None:
     """a v = v diag(w) for the symmetric part, v orthogonal, w ascending, and in each column the largest element positive."""
     for dtype in (np.float64, np.float32):
         for shape in [(1, 1), (3, 3), (6, 6), (4, 3, 3)]:
-            a = rng.standard_normal(shape).astype(dtype)
+            a = _diagonalisable(rng, shape).astype(dtype)
             y, kept = expect_parts(student(a), "y kept")
             what = f"for a {shape}, {np.dtype(dtype)}"
             expect(
@@ -61,7 +79,7 @@ def eigenpairs(student: Student, rng: np.random.Generator) -> None:
 def eigenpairs_gradient(student: Student, rng: np.random.Generator) -> None:
     """da is J^T dy by central differences; for eigenvalues alone also where some are equal."""
     for shape in [(1, 1), (2, 2), (4, 4), (2, 3, 3)]:
-        a = rng.standard_normal(shape) + 2 * np.diag(np.arange(shape[-1]))
+        a = _diagonalisable(rng, shape)
         y, kept = _eigh(a)
         for part in ("w", "v", "w and v"):
             dy = rng.standard_normal(y.shape)

@@ -26,7 +26,7 @@ def sigmoid_gradient(student: Student, rng: np.random.Generator) -> None:
     for shape, scale in [((5,), 1.0), ((2, 3), 4.0), ((), 1.0), ((0, 3), 1.0), ((4,), 300.0)]:
         x, dy = np.asarray(scale * rng.standard_normal(shape)), np.asarray(rng.standard_normal(shape))
         if scale > 36.0:
-            x[0] = 1.0  # beside which the others' slopes count as nothing: y rounds to 0 or 1 there
+            x[0] = dy[0] = 1.0  # beside which the others' slopes count as nothing: y rounds to 0 or 1 there
         s = np.exp(-np.abs(x)) / (1.0 + np.exp(-np.abs(x))) ** 2  # the slope, by another formula
         expect(student(dy, _sigmoid(x)[1]), dy * s, f"dx for x of shape {shape}, about {scale:g} large")
     x, dy = rng.standard_normal((2, 4)).astype(np.float32)
