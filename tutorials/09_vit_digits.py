@@ -164,24 +164,25 @@ far = np.hypot(y - y[:, None], x - x[:, None])  # (N, N), in patches
 orders = [np.arange(16), *(np.random.default_rng(i).permutation(16) for i in range(999))]
 
 
-def neighbours(table):  # (16, K) -> cosines (16, 16), by how much they are higher side by side, the part of shuffles as high
-    c = panels.likeness(table.reshape(4, 4, -1)).reshape(16, 16)
-    higher = np.array([c[np.ix_(i, i)][far == 1].mean() - c[np.ix_(i, i)][far > 1].mean() for i in orders])
-    return c, higher[0], np.mean(higher >= higher[0])
+def neighbours(tables):  # of (16, K) -> cosines (seeds, 16, 16); how much higher side by side; part of shuffles whose mean is so
+    cosines = np.array([panels.likeness(table.reshape(4, 4, -1)).reshape(16, 16) for table in tables])
+    shuffled = (cosines[:, order[:, None], order] for order in orders)
+    higher = np.array([c[:, far == 1].mean(1) - c[:, far > 1].mean(1) for c in shuffled])  # (orders, seeds)
+    return cosines, higher[0], np.mean(higher.mean(1) >= higher[0].mean())
 
 
 higher, moved = {}, trained(best["class token"], epochs=2 * EPOCHS, pixels=1.0)
 figure, axes = plt.subplots(1, 2, figsize=(6.5, 3.2), layout="constrained")
 for axis, networks, name in zip(axes, (centred, moved), ("centred", "moved"), strict=True):
     tables = [network.pos_embed.data[0, 1:] for network in networks]
-    cosines, higher[name], chance = map(np.array, zip(*(neighbours(t - t.mean(0)) for t in tables), strict=True))
+    cosines, higher[name], chance = neighbours([table - table.mean(0) for table in tables])
     picture = pictures.mosaic(cosines.mean(0).reshape(4, 4, 4, 4), 1, np.nan)
     shown = axis.imshow(picture, cmap="RdBu_r", vmin=-0.4, vmax=0.4)
     axis.set(title=f"Each place with all, {name} digits", xticks=[], yticks=[], frame_on=False)
 figure.colorbar(shown, ax=axes, extend="max", shrink=0.8, label="cosine, mean of seeds")
 lesson.claim("V7", f"neighbours' cosine above other pairs', {len(SEEDS)} seeds: {told(higher['moved'], '.2f')} with moved digits,"
-             f" reached by {chance.max():.1%} of shuffled grids at most; {told(higher['centred'], '.2f')} with centred digits",
-             VERDICT[chance.max() < 0.01])  # fmt: skip
+             f" reached by {chance:.1%} of shuffled grids; {told(higher['centred'], '.2f')} with centred digits",
+             VERDICT[chance < 0.01])  # fmt: skip
 
 # %%
 # What a patch is seen through
@@ -199,9 +200,9 @@ for axis, component in zip(axes.flat, np.stack(bases)[:, :8].reshape(-1, 4, 4), 
     axis.imshow(component, cmap="RdBu_r", vmin=-0.6, vmax=0.6)
 figure.suptitle("The largest principal components of the filters, a row for each seed")
 plt.setp(axes.flat, xticks=[], yticks=[])
-_, higher["pixels"], chance = map(np.array, zip(*(neighbours(basis[:4].T) for basis in bases), strict=True))
+_, higher["pixels"], chance = neighbours([basis[:4].T for basis in bases])
 lesson.claim("V8", f"first 4 components, {len(SEEDS)} seeds: cosine of pixels side by side {told(higher['pixels'], '.2f')} above"
-             f" other pairs', reached by {chance.max():.1%} of shuffles at most", VERDICT[chance.max() < 0.01])  # fmt: skip
+             f" other pairs', reached by {chance:.1%} of shuffles", VERDICT[chance < 0.01])  # fmt: skip
 
 # %%
 # Where it looks
@@ -227,7 +228,7 @@ plt.setp(axes.flat, xticks=[], yticks=[])
 
 A = np.array([network.attention_maps(images) for network in moved])[..., 1:, 1:]  # (seeds, blocks, B, heads, N, N)
 A /= A.sum(-1, keepdims=True)
-beyond, number = (A * (far > 1.5)).sum(-1).mean((2, 4)), np.exp(-(A * np.log(A)).sum(-1)).mean((2, 4))
+beyond, number = (A * (far > 1.5)).sum(-1).mean((2, 4)), np.exp(-(A * np.log(A + 1e-30)).sum(-1)).mean((2, 4))
 first, blind = beyond[:, 0], (far > 1.5).mean()  # (seeds, heads); a number
 figure, axes = plt.subplots(figsize=(6.5, 3), layout="constrained")
 for i, marker in enumerate("os"):
@@ -235,9 +236,10 @@ for i, marker in enumerate("os"):
 axes.plot(16, blind, "kx", label="blind")
 axes.set(title="Each head of each seed", xlabel="number of patches it looks at", ylabel="part beyond 3 x 3")
 axes.legend()
-lesson.claim("V10", f"attention beyond 3 x 3 patches, {len(SEEDS)} seeds: block 1's farthest head {told(first.max(1), '.0%')}, its"
-             f" mean {first.mean():.0%}; block 2's {beyond[:, 1].mean():.0%}; blind {blind:.0%}", VERDICT[first.max(1).min() > 0.5])  # fmt: skip
-assert lesson.quick() or first.mean() < beyond[:, 1].mean()
+lesson.claim("V10", f"attention beyond 3 x 3 patches, {len(SEEDS)} seeds: block 1's farthest head {told(first.max(1), '.0%')},"
+             f" its mean {first.mean():.0%}; block 2's mean {beyond[:, 1].mean():.0%}; blind {blind:.0%}",
+             VERDICT[first.max(1).min() > 0.5])  # fmt: skip
+assert lesson.quick() or first.mean() < min(beyond[:, 1].mean(), blind)
 
 # %%
 # From the first block on, most of what heads choose is far. That is no achievement: a blind head's is too. What the first block
