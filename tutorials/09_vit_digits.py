@@ -2,9 +2,8 @@ r"""
 A vision transformer on real digits
 ===================================
 
-A ViT is told almost nothing of images: not that a pixel has neighbours, not even that its patches form a square. What does it
-find out by itself, where in its weights does that show, and which of its parts could as well be others? We train some forty
-small ones on handwritten digits, and look.
+A ViT is told almost nothing of images, not even that its patches form a square. What does it find out by itself, where do its
+weights show it, and which of its parts could as well be others? We train some dozens of small ones on digits, and look.
 
 :Prerequisites: :doc:`07_optimisers`, :doc:`08_vit`
 """
@@ -231,8 +230,7 @@ A /= A.sum(-1, keepdims=True)
 beyond, number = (A * (far > 1.5)).sum(-1).mean((2, 4)), np.exp(-(A * np.log(A + 1e-30)).sum(-1)).mean((2, 4))
 first, blind = beyond[:, 0], (far > 1.5).mean()  # (seeds, heads); a number
 figure, axes = plt.subplots(figsize=(6.5, 3), layout="constrained")
-for i, marker in enumerate("os"):
-    axes.plot(number[:, i].ravel(), beyond[:, i].ravel(), marker, label=f"block {i + 1}")
+axes.plot(*(each.swapaxes(1, 2).reshape(-1, 2) for each in (number, beyond)), "o", label=["block 1", "block 2"])
 axes.plot(16, blind, "kx", label="blind")
 axes.set(title="Each head of each seed", xlabel="number of patches it looks at", ylabel="part beyond 3 x 3")
 axes.legend()
