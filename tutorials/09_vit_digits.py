@@ -30,7 +30,7 @@ mv.set_num_threads(1)  # so small a network is not worth a second thread
 # the rest. Learning rates are chosen on a fifth of the training images, held out. Each seed has its own split, weights and order.
 
 SEEDS, EPOCHS = (range(1), 1) if lesson.quick() else (range(3), 4)
-VERDICT = {True: "holds at this scale", False: "does not hold here"}
+CALM, VERDICT = 0.004, {True: "holds at this scale", False: "does not hold here"}
 PLAIN = replace(models.entry("vit_digits").config, embed_dim=32, depth=2, mlp_ratio=2.0)
 digits = [mv.data.load("digits", seed) for seed in SEEDS]
 unseen = [(data.test_images[:], data.test_labels) for data in digits]
@@ -77,14 +77,14 @@ def told(values, form=".1%"):
 # A ViT's answer is read from a token that holds no pixels; a convolutional network takes the mean of all places. The paper's
 # first try at a mean did much worse, and in the end only the learning rate was at fault (appendix D.3). So each has its own here.
 
-RATES = [0.004, 0.016] if lesson.quick() else [0.001, 0.004, 0.016]
+RATES = [CALM, 0.016] if lesson.quick() else [0.001, CALM, 0.016]
 figure, axes = plt.subplots(figsize=(6.5, 3), layout="constrained")
 best, result = {}, {}
 for pool, name in {"avg": "average", "token": "class token"}.items():
     runs = [trained(lr, global_pool=pool) for lr in RATES]
     held = np.array([right(networks, held_out) for networks in runs])
-    centred = runs[held.mean(1).argmax()]  # in the end: the class token's best
-    best[name], result[name] = RATES[held.mean(1).argmax()], right(centred, unseen)
+    best[name], centred = RATES[held.mean(1).argmax()], runs[RATES.index(CALM)]  # for later; in the end the class token's
+    result[name] = right(runs[held.mean(1).argmax()], unseen)
     colour = axes.semilogx(RATES, held.mean(1), "o-", label=name)[0].get_color()
     axes.fill_between(RATES, held.min(1), held.max(1), color=colour, alpha=0.2)
 axes.set(title="Held-out images: mean and range of seeds", xlabel="learning rate", ylabel="right answers")
@@ -170,15 +170,15 @@ def neighbours(tables):  # of (16, K) -> cosines (seeds, 16, 16); how much highe
     return cosines, higher[0], np.mean(higher.mean(1) >= higher[0].mean())
 
 
-higher, moved = {}, trained(best["class token"], epochs=2 * EPOCHS, pixels=1.0)
-figure, axes = plt.subplots(1, 2, figsize=(6.5, 3.2), layout="constrained")
+higher, moved = {}, trained(CALM, epochs=2 * EPOCHS, pixels=1.0)
+figure, axes = plt.subplots(1, 2, figsize=(6.5, 3), layout="constrained", gridspec_kw={"wspace": 0.1})
 for axis, networks, name in zip(axes, (centred, moved), ("centred", "moved"), strict=True):
     tables = [network.pos_embed.data[0, 1:] for network in networks]
     cosines, higher[name], chance = neighbours([table - table.mean(0) for table in tables])
     picture = pictures.mosaic(cosines.mean(0).reshape(4, 4, 4, 4), 1, np.nan)
     shown = axis.imshow(picture, cmap="RdBu_r", vmin=-0.4, vmax=0.4)
-    axis.set(title=f"Each place with all, {name} digits", xticks=[], yticks=[], frame_on=False)
-figure.colorbar(shown, ax=axes, extend="max", shrink=0.8, label="cosine, mean of seeds")
+    axis.set(title=f"{name} digits", xticks=[], yticks=[], frame_on=False)
+figure.colorbar(shown, ax=axes, extend="max", shrink=0.8, label="cosine of each place with all")
 lesson.claim("V7", f"neighbours' cosine above other pairs', {len(SEEDS)} seeds: {told(higher['moved'], '.2f')} with moved digits,"
              f" reached by {chance:.1%} of shuffled grids; {told(higher['centred'], '.2f')} with centred digits",
              VERDICT[chance < 0.01])  # fmt: skip
@@ -191,7 +191,7 @@ lesson.claim("V7", f"neighbours' cosine above other pairs', {len(SEEDS)} seeds: 
 # Four pixels have few, so here patches are 4 x 4, and filters begin at a twentieth of their size: what is in them was learned. A
 # plausible basis of pictures is *smooth*: pixels side by side are alike. Are they, in the first four, as the embeddings were?
 
-coarse = trained(best["class token"], epochs=2 * EPOCHS, pixels=1.0, filters=0.05, patch_size=4)
+coarse = trained(CALM, epochs=2 * EPOCHS, pixels=1.0, filters=0.05, patch_size=4)
 filters = [network.patch_embed.proj.weight.data.reshape(-1, 16) for network in coarse]  # (D, P P) each
 bases = [np.linalg.svd(each - each.mean(0), full_matrices=False)[2] for each in filters]  # in rows, the largest first
 figure, axes = plt.subplots(len(SEEDS), 8, figsize=(6.5, 3), layout="constrained")
@@ -234,14 +234,13 @@ axes.plot(*(each.swapaxes(1, 2).reshape(-1, 2) for each in (number, beyond)), "o
 axes.plot(16, blind, "kx", label="blind")
 axes.set(title="Each head of each seed", xlabel="number of patches it looks at", ylabel="part beyond 3 x 3")
 axes.legend()
-lesson.claim("V10", f"attention beyond 3 x 3 patches, {len(SEEDS)} seeds: block 1's farthest head {told(first.max(1), '.0%')},"
-             f" its mean {first.mean():.0%}; block 2's mean {beyond[:, 1].mean():.0%}; blind {blind:.0%}",
-             VERDICT[first.max(1).min() > 0.5])  # fmt: skip
-assert lesson.quick() or first.mean() < min(beyond[:, 1].mean(), blind)
+lesson.claim("V10", f"attention beyond 3 x 3 patches, {len(SEEDS)} seeds: block 1's farthest head {told(first.max(1), '.0%')}, its"
+             f" nearest {told(first.min(1), '.0%')}; a blind one {blind:.0%}", VERDICT[first.max(1).min() > 0.5])  # fmt: skip
+assert lesson.quick() or (number.max() < 16 and first.min() > 1 / 3)
 
 # %%
-# From the first block on, most of what heads choose is far. That is no achievement: a blind head's is too. What the first block
-# learns is to look a little *nearer*. On the paper's many more patches, some of its heads look very near.
+# Heads choose, and from the first block on most of what they choose is far. That is no achievement: a blind head's is too. The
+# paper's networks also have heads in their first blocks that look *near*; on 16 patches ours have none.
 #
 # Exercises
 # ---------
