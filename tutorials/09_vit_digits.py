@@ -234,8 +234,8 @@ axes.plot(*(each.swapaxes(1, 2).reshape(-1, 2) for each in (number, beyond)), "o
 axes.plot(16, blind, "kx", label="blind")
 axes.set(title="Each head of each seed", xlabel="number of patches it looks at", ylabel="part beyond 3 x 3")
 axes.legend()
-lesson.claim("V10", f"attention beyond 3 x 3 patches, {len(SEEDS)} seeds: block 1's farthest head {told(first.max(1), '.0%')}, its"
-             f" nearest {told(first.min(1), '.0%')}; a blind one {blind:.0%}", VERDICT[first.max(1).min() > 0.5])  # fmt: skip
+lesson.claim("V10", f"attention beyond 3 x 3 patches, {len(SEEDS)} seeds: block 1's farthest head {told(first.max(1), '.0%')},"
+             f" its nearest {told(first.min(1), '.0%')}; a blind one {blind:.0%}", VERDICT[first.max(1).min() > 0.5])  # fmt: skip
 assert lesson.quick() or (number.max() < 16 and first.min() > 1 / 3)
 
 # %%
