@@ -145,11 +145,11 @@ known = [result[name] for name in ("one table", "two tables", "relative")]
 worse = all(result["none"].max() < each.min() for each in known)
 lesson.claim("V6", f"right answers of {len(SEEDS)} seeds after {EPOCHS} epochs ({3 * EPOCHS} if longer): "
              + ", ".join(f"{name} {told(each)}" for name, each in result.items()), VERDICT[alike(*known) and worse])  # fmt: skip
-assert lesson.quick() or (worse and alike(*known[:2]))
+assert lesson.quick() or (worse and alike(*known[:2], result["relative, longer"]) and known[2].max() < known[0].min())
 
 # %%
-# One table or two is the same. Relative positions fall behind in so short a training, for in centred digits the place itself
-# counts, and that they must work out from distances; in a longer one they arrive. Without any notion of place much is lost.
+# One table or two is the same. Relative positions, at the same rate, fall behind in so short a training and arrive in a longer
+# one: perhaps as in centred digits places count, and steps alone must be added up to them. With no notion of place much is lost.
 #
 # The grid, found
 # ---------------
