@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -22,7 +23,7 @@ def fans(student: Student, rng: np.random.Generator) -> None:
         weight = np.zeros(shape)
         expect(student(shape), (weight[0].size, weight[:, 0].size), f"(fan_in, fan_out) of a weight of shape {shape}")
     for shape in [(4,), ()]:
-        expect_error(lambda shape=shape: student(shape), ValueError, f"the fans of {shape}")
+        expect_error(partial(student, shape), ValueError, f"the fans of {shape}")
 
 
 def split(student: Student, rng: np.random.Generator) -> None:
