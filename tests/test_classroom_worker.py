@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from compilers import needs_compiler
 
 from minivision.classroom import check, cut_c, manifest, proxy, target
 from minivision.classroom.check import Verdict
@@ -16,7 +16,6 @@ from minivision.classroom.failure import Died, Missing, Odd, Raised, Slow
 from minivision.classroom.proxy import Worker
 
 EXERCISE, IN_C = manifest.find("layer-norm-gradient"), manifest.find("matmul-loop-order")
-needs_compiler = pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler here")
 
 
 def file(body: str, before: str = "") -> str:

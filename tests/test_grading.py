@@ -20,6 +20,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from compilers import needs_compiler
 
 import minivision
 from minivision.classroom import check, cut, cut_c, target
@@ -38,7 +39,6 @@ from minivision.errors import SettingError
 EXERCISE, C = find("softmax-gradient"), find("matmul-loop-order")
 EVERY = [each for each in exercises().values() if not each.is_c or any(map(shutil.which, ("cc", "gcc", "clang")))]
 ANSWER = target.answer(EXERCISE)
-needs_compiler = pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler here")
 
 
 def read(folder: Path, chosen: Sequence[Exercise] = (EXERCISE,)) -> Submission:

@@ -77,7 +77,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("cell", "complaint"), WRONG.items())
 def test_a_cell_that_fails_fails_the_run(cell, complaint, tmp_path):
-    pytest.importorskip("sphinx_gallery")
+    pytest.importorskip("sphinx_gallery", reason="sphinx-gallery, of the extra docs, makes the notebooks")
     script = tmp_path / "13_wrong.py"
     parts = ['"""\nWrong\n=====\n"""', 'print("begun")', "# %%\n# More.", cell, "# %%\n# An end.", 'print("ended")']
     script.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
@@ -119,7 +119,7 @@ def test_its_claims_are_known_and_their_verdicts_too(script):
 
 @each_lesson
 def test_its_notebook_is_whole(script):
-    pytest.importorskip("sphinx_gallery")
+    pytest.importorskip("sphinx_gallery", reason="sphinx-gallery, of the extra docs, makes the notebooks")
     made = notebooks.made(script)
     assert not list(notebooks.faults(made))
     code = notebooks.code(made)

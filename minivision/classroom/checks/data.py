@@ -6,6 +6,7 @@ import math
 from fractions import Fraction
 from functools import partial
 from itertools import product
+from typing import Literal
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from ..proxy import Student
 
 # images of each class, part of the test: remainders, equal remainders, classes of one and two, a half, a part that is no fifth
 SPLITS = [((40, 30, 20), 0.2), ((7, 5, 3, 3), 0.2), ((50, 7, 2, 1), 0.1), ((6, 6, 6), 0.5), ((30, 2, 9), 0.35)]
+PADDINGS: tuple[Literal["constant", "edge"], ...] = ("constant", "edge")
 
 
 def fans(student: Student, rng: np.random.Generator) -> None:
@@ -77,9 +79,9 @@ def onto(degrees: float, down: float, right: float, mirrored: bool) -> np.ndarra
 
 def resample(student: Student, rng: np.random.Generator) -> None:
     """Whole-pixel moves by slices, exactly; any others pixel by pixel, in float64."""
-    for shape, padding in product([(2, 1, 5, 4), (3, 2, 3, 6), (1, 3, 1, 1)], ("constant", "edge")):
+    for shape, padding in product([(2, 1, 5, 4), (3, 2, 3, 6), (1, 3, 1, 1)], PADDINGS):
         images = rng.integers(0, 256, shape, dtype=np.uint8)
-        framed = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)), mode=padding).astype(np.float64)  # type: ignore[call-overload]
+        framed = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)), mode=padding).astype(np.float64)
         for down, right in [(0, 0), (1, 0), (0, -1), (-1, 1)]:
             matrices = np.array([[[1.0, 0.0, -down], [0.0, 1.0, -right]]] * len(images))
             moved = framed[:, :, 1 - down : 1 - down + shape[2], 1 - right : 1 - right + shape[3]].astype(np.float32)
