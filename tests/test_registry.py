@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from golden.weights import noise, weight
+from golden.weights import noise
+from miniatures import MINIATURES, entries, fill
 
 import minivision as mv
-from minivision import functional as F
 from minivision import kernels, models, optim
 from minivision.models import _registry
 from minivision.models.vit import ViTConfig
@@ -22,20 +22,21 @@ REFERENCE = {
     for file in Path(__file__).parent.glob("golden/*.json")
     for name, found in json.loads(file.read_text())["models"].items()
 }
-MINIATURE = {  # configuration class -> the same structure, small enough for a check of the whole model in a second
-    ViTConfig: lambda config: replace(
-        config, embed_dim=6 * config.num_heads, depth=2, img_size=3 * config.patch_size, num_classes=5
-    ),
-}
+
+
+def smaller(name):
+    """The configuration of the miniature."""
+    config = models.entry(name).config
+    return MINIATURES[type(config)].smaller(config)
+
+
+DISTINCT = list({(type(config), config): name for name in reversed(NAMES) for config in [smaller(name)]}.values())  # miniatures
 
 
 def miniature(name, dtype=np.float64):
-    """A small model of the same structure with weights by rule, and one batch of inputs."""
-    found = models.entry(name)
-    config = MINIATURE[type(found.config)](found.config)
-    model = found.build(config).to(dtype)
-    model.load_state_dict({key: weight(key, p.shape) for key, p in model.named_parameters()})
-    return model, noise("input", (3, *config.input_shape)).astype(dtype)
+    """A small model of the same structure with its state by rule, and one batch of inputs."""
+    found, config = models.entry(name), smaller(name)
+    return fill(found.build(config).to(dtype)), noise("input", (3, *config.input_shape)).astype(dtype)
 
 
 def gradients(model, x):
@@ -105,16 +106,16 @@ def test_building_takes_no_memory_for_weights(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_size_is_the_published_one(name):
     found, model = models.entry(name), mv.create_model(name)
+    assert name in REFERENCE or found.params is found.macs is None, "a published size is checked against a reference"
     counted = mv.profile(model, found.config.input_shape)
-    reference = REFERENCE[name]
-    assert (counted.parameters, counted.macs) == (reference["params"], reference["macs"])
-    if found.params is not None:
-        assert (found.params, found.macs) == (reference["params"], reference["macs"])
+    sizes = [(each["params"], each["macs"]) for each in [REFERENCE.get(name)] if each]
+    sizes += [(found.params, found.macs)] if found.params is not None else []
+    assert all((counted.parameters, counted.macs) == each for each in sizes)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name in REFERENCE])
 def test_entries_and_their_order_are_the_reference_s(name):
-    own = {key: "x".join(map(str, p.shape)) for key, p in mv.create_model(name).named_parameters()}
+    own = {key: "x".join(map(str, shape)) for key, shape in entries(mv.create_model(name)).items()}
     assert list(own.items()) == list(REFERENCE[name]["keys"].items())
 
 
@@ -124,35 +125,38 @@ def test_the_configuration_is_a_frozen_record(name):
     assert is_dataclass(config)
     assert hash(config) == hash(replace(config))
     assert all(isinstance(n, int) and n > 0 for n in config.input_shape)
-    assert "num_classes" in [field.name for field in fields(config)]
+    assert {"num_classes", "in_chans"} & {field.name for field in fields(config)}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_the_derivative_along_a_random_direction(name):
     """d/dt <c, f(w + t v, x + t u)> at 0, by fourth-order differences in float64, is <gradients, (v, u)>."""
     model, x = miniature(name)
     found, _ = gradients(model, x)
     start = {key: p.numpy().copy() for key, p in model.named_parameters()}
     along = {key: noise(key + " direction", g.shape).astype(np.float64) for key, g in found.items()}
+    for key, value in start.items():  # as large as what it changes, so that no layer moves more than another
+        along[key] *= np.sqrt(np.mean(value * value))
 
     def at(t):
-        model.load_state_dict({key: value + t * along[key] for key, value in start.items()})
+        model.load_state_dict({key: value + t * along[key] for key, value in start.items()}, strict=False)
         y = model(mv.tensor(x + t * along["input"])).numpy()
         return np.sum(y * noise("cotangent", y.shape))
 
-    h = 1e-5
-    numeric = (8.0 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12.0 * h)
-    exact = sum(np.sum(g * along[key]) for key, g in found.items())
-    assert abs(numeric - exact) <= 1e-10 * np.sqrt(sum(np.sum(g * g) for g in found.values()))
+    exact, size = sum(np.sum(g * along[key]) for key, g in found.items()), np.sqrt(sum(np.sum(g * g) for g in found.values()))
+    steps, bound = ((1e-5, 1e-6, 1e-7), 1e-8) if MINIATURES[type(model.config)].kinks else ((1e-5,), 1e-10)
+    numeric = [(8.0 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12.0 * h) for h in steps]  # a small step crosses no kink
+    assert min(abs(each - exact) for each in numeric) <= bound * size
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_the_loss_falls(name):
     model, x = miniature(name, np.float32)
-    optimizer, target = optim.AdamW(model.parameters(), lr=3e-3), np.array([0, 1, 2])
+    told = MINIATURES[type(model.config)]
+    optimizer = optim.AdamW(model.parameters(), lr=told.lr)
     losses = []
     for _ in range(8):
-        loss = F.cross_entropy(model(mv.tensor(x)), target)
+        loss = told.loss(model(mv.tensor(x)))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -162,12 +166,16 @@ def test_the_loss_falls(name):
 
 @pytest.mark.skipif(not kernels.AVAILABLE, reason=f"the C kernels are not built: {kernels.REASON}")
 @pytest.mark.parametrize(("dtype", "bound"), [(np.float32, 2e-5), (np.float64, 2e-13)])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DISTINCT)
 def test_the_kernels_give_what_the_definitions_give(name, dtype, bound):
     model, x = miniature(name, dtype)
+    kinks = MINIATURES[type(model.config)].kinks
     with mv.backend("numpy"):
         wanted, y = gradients(model, x)
     with mv.backend("c"):
         found, y_c = gradients(model, x)
+    least = 1e-3 * np.sqrt(sum(np.sum(g * g) for g in wanted.values())) if kinks else 0.0  # a bias before a norm counts for 0
+    bound *= 50 if kinks else 1  # batch norms of twelve samples enlarge rounding
     for key, g in {**wanted, "output": y}.items():
-        assert np.linalg.norm({**found, "output": y_c}[key] - g) <= bound * np.linalg.norm(g), key
+        error = np.linalg.norm({**found, "output": y_c}[key] - g)
+        assert error <= bound * max(np.linalg.norm(g), least), key

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from ._features import FeatureMaps
+
 _ENTRIES: dict[str, Entry] = {}
 _ALIASES: dict[str, str] = {}
 
@@ -46,16 +48,20 @@ def register(
     return registered
 
 
-def create_model(name: str, **overrides: Any) -> Any:
+def create_model(name: str, *, features_only: bool = False, out_indices: Iterable[int] | None = None, **overrides: Any) -> Any:
     """A fresh model by name, its configuration changed where `overrides` say so: create_model("vit_digits", depth=2).
 
-    ValueError for an unknown name, TypeError for an unknown override; both name what is close.
+    features_only: not the classification, but the list of the model's maps, or of those that out_indices choose
+    (_features.FeatureMaps). ValueError for an unknown name, TypeError for an unknown override; both name what is close.
     """
+    if out_indices is not None and not features_only:
+        raise TypeError("out_indices chooses maps: it goes with features_only=True")
     found = entry(name)
     accepted = [field.name for field in fields(found.config)]
     for unknown in overrides.keys() - set(accepted):
         raise TypeError(f"{name} has no option {unknown!r}{_close(unknown, accepted)}; it takes {', '.join(accepted)}")
-    return found.build(replace(found.config, **overrides))
+    model = found.build(replace(found.config, **overrides))
+    return FeatureMaps(model, out_indices) if features_only else model
 
 
 def list_models(pattern: str = "*") -> list[str]:

@@ -23,7 +23,8 @@ def build_model(name: str, dataset: Dataset, drop_path: float = 0.0) -> Any:
         raise DataError(f"{dataset.name}: models take square images, got {height} x {width}\n  hint: {hint}")
     with about_settings():
         found = entry(name)
-    wanted = {"in_chans": channels, "img_size": height, "num_classes": len(dataset.classes), "drop_path_rate": drop_path}
+    wanted: dict[str, Any] = {"in_chans": channels, "img_size": height, "num_classes": len(dataset.classes)}
+    wanted["drop_path_rate"] = drop_path
     if found.params is None:
         wanted["patch_size"] = suitable_patch(height)
     accepted = {field.name for field in fields(found.config)}

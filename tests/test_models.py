@@ -1,0 +1,99 @@
+"""Every model against its reference (golden/make_PAPER.py): outputs, gradients and buffers, in evaluation and training mode."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from golden.weights import PROBES, noise, sketch
+from miniatures import fill
+
+import minivision as mv
+
+GOLDEN = Path(__file__).parent / "golden"
+NOTES = {file.stem: json.loads(file.read_text()) for file in sorted(GOLDEN.glob("*.json")) if file.stem != "vit"}  # test_vit.py
+CASES = {f"{paper}: {label}": (paper, label, case) for paper, notes in NOTES.items() for label, case in notes["cases"].items()}
+ARRAYS = {paper: dict(np.load(GOLDEN / f"{paper}.npz", allow_pickle=False)) for paper in NOTES}
+BOUNDS = {np.float32: (1e-4, 1e-3), np.float64: (1e-10, 1e-8)}  # of the largest output, of a gradient's norm
+SMALL = 1e-3  # of the whole gradient's norm: a parameter that counts for less, or for nothing, is held by this
+
+
+def outputs(y):
+    """What a model returns, as a list."""
+    return [part for each in y for part in outputs(each)] if isinstance(y, (list, tuple)) else [y]
+
+
+@pytest.mark.parametrize("label", CASES)
+def test_it_computes_what_the_reference_computes(label):
+    """In float64 to rounding; in float32 to BOUNDS, or to three times what the reference loses in float32."""
+    paper, name, case = CASES[label]
+    arrays = {key.removeprefix(f"{name}/"): a for key, a in ARRAYS[paper].items() if key.startswith(f"{name}/")}
+    overrides = {key: tuple(value) if isinstance(value, list) else value for key, value in case.get("overrides", {}).items()}
+    state = fill(mv.create_model(case["model"], **overrides)).state_dict()
+    for dtype, bounds in BOUNDS.items():
+        model = mv.create_model(case["model"], **overrides).to(dtype).train(case.get("train", False))
+        model.load_state_dict(state)
+        hold(model, case, arrays, np.maximum(bounds, 3.0 * arrays["single"]) if dtype == np.float32 else bounds)
+
+
+def hold(model, case, arrays, bounds):
+    """One pass of the case, and backwards where it asks for gradients."""
+    dtype, gradients = next(model.parameters()).dtype, case.get("gradients", False)
+    x = mv.tensor(noise("input", (case["batch"], *case["input"])).astype(dtype), requires_grad=gradients)
+    ys = outputs(model(x) if gradients else mv.no_grad()(model)(x))
+    for i, y in enumerate(ys):
+        wanted = arrays["output" if len(ys) == 1 else f"output{i}"]
+        assert (y.shape, y.dtype) == (wanted.shape, dtype)
+        assert np.abs(y.numpy() - wanted).max() <= bounds[0] * np.abs(wanted).max(), f"output {i} in {dtype}"
+    if case.get("train"):
+        hold_buffers(model, arrays, bounds[0])
+    if gradients:
+        dys = [mv.tensor(noise(f"cotangent{i or ''}", y.shape).astype(dtype)) for i, y in enumerate(ys)]
+        sum((y * dy).sum() for y, dy in zip(ys, dys, strict=True) if y.requires_grad).backward()
+        hold_gradients({"input": x, **dict(model.named_parameters())}, arrays, bounds[1])
+
+
+def hold_buffers(model, arrays, bound):
+    """Running statistics after one pass."""
+    kept, at = model.state_dict(copy=False), 0
+    for name, buffer in model.named_buffers():
+        if name in kept:
+            own = sketch(name, buffer.numpy(), PROBES)
+            wanted = arrays["buffers"][at : at + own.size]
+            assert np.linalg.norm(own - wanted) <= bound * max(np.linalg.norm(wanted), 1.0), name
+            at += own.size
+    assert at == arrays["buffers"].size
+
+
+def hold_gradients(leaves, arrays, bound):
+    """|g - reference| <= bound |reference| for each, by their sketches (weights.sketch)."""
+    norms, at = arrays["norms"], 0
+    assert len(norms) == len(leaves)
+    least = SMALL * np.linalg.norm(norms)
+    for (name, leaf), norm in zip(leaves.items(), norms, strict=True):
+        gradient = np.zeros(leaf.shape) if leaf.grad is None else leaf.grad.numpy()
+        own = sketch(name, gradient, PROBES)
+        error = np.linalg.norm(own - arrays["sketches"][at : at + own.size])
+        assert error <= bound * max(norm, least), f"{name} in {leaf.dtype}: off by {error / max(norm, least):.1e} of its norm"
+        at += own.size
+    assert at == arrays["sketches"].size
+
+
+@pytest.mark.parametrize("name", [name for notes in NOTES.values() for name in notes["models"] if name in mv.list_models()])
+def test_its_maps_are_as_described(name):
+    """Channels and strides of features_only are those of the maps, and choosing some gives the same ones."""
+    try:
+        model = mv.create_model(name, features_only=True, num_classes=0).eval()
+    except TypeError:
+        pytest.skip("it has no maps: it is no backbone of a detector")
+    side = 2 * max(each.stride for each in model.feature_info)
+    x = mv.tensor(noise("input", (1, 3, side, side)))
+    with mv.no_grad():
+        maps = model(x)
+        last = mv.models.FeatureMaps(model.model, [-1])(x)[0]
+    assert [(y.shape[1], side // y.shape[2], side // y.shape[3]) for y in maps] == [
+        (each.channels, each.stride, each.stride) for each in model.feature_info
+    ]
+    np.testing.assert_array_equal(last.numpy(), maps[-1].numpy())
