@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import data, functional, nn, ops, optim, schedule
+from . import data, functional, metrics, nn, ops, optim, schedule
 from .backend import backend, get_backend, set_backend
 from .checkpoint import load_checkpoint, save_checkpoint
 from .errors import CheckpointError, DataError, DtypeError, GradcheckError, GraphError, NoKernelsWarning, ShapeError

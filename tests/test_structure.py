@@ -15,7 +15,7 @@ import minivision
 PACKAGE = Path(minivision.__file__).parent
 # A file may import from its own layer's folder and from the layers above it in this list.
 LAYERS = [
-    ["errors"],
+    ["errors", "metrics"],
     ["kernels"],
     ["recording", "tape", "shapes", "backend", "op", "random"],
     ["ops"],
@@ -28,6 +28,17 @@ LAYERS = [
     ["cli"],
 ]
 LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
+
+
+PARENTS = {  # a model file imports no sibling but what its paper builds on
+    "resnext": {"resnet"},
+    "senet": {"resnet"},
+    "nonlocal_net": {"resnet"},
+    "csra": {"resnet", "vit"},
+    "acnet": {"resnet"},
+    "mobilenetv3": {"mobilenetv2"},
+    "inception_resnet_v2": {"inception_v4"},
+}
 
 
 def place(path: Path) -> str:
@@ -58,6 +69,13 @@ def test_nothing_imports_upward(path):
     assert own in LEVEL, f"{path.name} has no layer: add it to LAYERS"
     for name in imported(path) & LEVEL.keys():
         assert LEVEL[name] <= LEVEL[own], f"{path.relative_to(PACKAGE)} imports {name}, which stands above {own}"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "models").glob("[!_]*.py")), ids=lambda p: p.stem)
+def test_a_model_imports_no_sibling_but_a_declared_parent(path):
+    froms = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom) and node.level == 1]
+    siblings = {name for node in froms for name in ([node.module] if node.module else [each.name for each in node.names])}
+    assert {name for name in siblings if not name.startswith("_")} <= PARENTS.get(path.stem, set())
 
 
 def test_the_tape_knows_no_operation():
