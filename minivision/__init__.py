@@ -10,6 +10,7 @@ from .gradcheck import gradcheck
 from .kernels import get_num_threads, set_num_threads
 from .models import create_model, list_models
 from .profile import count_parameters, profile
+from .published import load_weights
 from .random import manual_seed
 from .recording import no_grad, set_grad_enabled
 from .tape import Tensor, grad

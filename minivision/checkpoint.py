@@ -1,4 +1,4 @@
-"""Checkpoints: names, arrays and a few words in one safetensors file. Nothing is ever unpickled."""
+"""Checkpoints: names, arrays and a few words in one safetensors file. PyTorch's are read too. Nothing is ever unpickled."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from . import torch_file
 from .errors import CheckpointError
 from .nn import Module
 from .nn import state as states
@@ -90,10 +91,13 @@ def _flush(path: Path) -> None:
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """{name: array} of a safetensors file, as new arrays; float16 and bfloat16 come as float32.
+    """{name: array} of a safetensors or a PyTorch file, as new arrays; float16 and bfloat16 come as float32.
 
-    A file that is absent, truncated or of another kind raises CheckpointError that says what it looks like.
+    A PyTorch file is read without running anything in it (torch_file.py); names of dictionaries in dictionaries are joined
+    by dots. A file that is absent, truncated or of another kind raises CheckpointError that says what it looks like.
     """
+    if torch_file.is_one(path):
+        return torch_file.read(path)
     header, start = _header(path)
     odd = [f"{name} ({entry['dtype']})" for name, entry in header.items() if entry["dtype"] not in DTYPES]
     if odd:
@@ -103,9 +107,11 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
-    """The metadata that a checkpoint was saved with; the arrays are not read."""
+    """The metadata that a checkpoint was saved with, none in a PyTorch file; the arrays are not read."""
     from safetensors import safe_open
 
+    if torch_file.is_one(path):
+        return {}
     _header(path)
     with safe_open(path, framework="numpy") as file:
         return dict(file.metadata() or {})

@@ -7,7 +7,7 @@ import json
 import os
 from pathlib import Path
 
-CONVERT = "convert it once where PyTorch is installed: safetensors.torch.save_file(state_dict, 'model.safetensors')"
+CONVERT = "load it with the program that wrote it, and save its arrays with save_checkpoint"
 AGAIN = "download or copy it again"
 LONGEST_HEADER = 100_000_000  # bytes; safetensors' own limit
 
@@ -60,7 +60,7 @@ def _looks(head: bytes, path: Path, error: Exception) -> tuple[str, str]:
     if head.startswith(b"PK\x03\x04"):
         return _zip(head)
     if head[0] == 0x80 and head[1:2] <= b"\x05":
-        return "a pickle (an old PyTorch .pt or .pth file, or another program's), which minivision never opens", CONVERT
+        return "a pickle that is no PyTorch checkpoint, which minivision never opens", CONVERT
     if text.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml")):
         return "an HTML page, such as a login or error page saved under the file's name", "download the file itself"
     if text.startswith((b"{", b"[")):
@@ -72,8 +72,6 @@ def _looks(head: bytes, path: Path, error: Exception) -> tuple[str, str]:
 
 
 def _zip(head: bytes) -> tuple[str, str]:
-    if b"data.pkl" in head:
-        return "a PyTorch checkpoint (.pt or .pth: a zip with a pickle inside), which minivision never opens", CONVERT
     if b".npy" in head:
         return "a NumPy archive (.npz)", "load it with np.load and save its arrays with save_checkpoint"
     return "a zip archive", "unpack it first"

@@ -97,13 +97,6 @@ def test_element_types_that_cannot_be_read_are_named(tmp_path):
         mv.load_checkpoint(tmp_path / "f.safetensors")
 
 
-def torch_zip():
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("archive/data.pkl", pickle.dumps({"w": 1}))
-    return buffer.getvalue()
-
-
 def plain_zip():
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -127,9 +120,8 @@ def tar():
 SOUND = safetensors.numpy.save({"w": np.ones((20, 20), np.float32), "b": np.ones(20, np.float32)})
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 22887952\n"
 FOREIGN = {
-    "torch zip": (torch_zip(), "PyTorch checkpoint", "save_file"),
-    "pickle 2": (pickle.dumps({"w": 1}, protocol=2), "a pickle", "save_file"),
-    "pickle 5": (pickle.dumps({"w": 1}, protocol=5), "a pickle", "save_file"),
+    "pickle 2": (pickle.dumps({"w": 1}, protocol=2), "a pickle", "the program that wrote it"),
+    "pickle 5": (pickle.dumps({"w": 1}, protocol=5), "a pickle", "the program that wrote it"),
     "html": (b"\n <!DOCTYPE html><html><body>Please log in</body></html>", "HTML page", "download"),
     "lfs": (POINTER, "git-lfs pointer", "git lfs pull"),
     "gzip": (gzip.compress(SOUND), "gzip", "unpack"),

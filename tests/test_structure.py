@@ -21,7 +21,7 @@ LAYERS = [
     ["ops"],
     ["functional", "tensors"],
     ["nn"],
-    ["_optimizer", "optim", "schedule", "foreign", "checkpoint", "profile", "data"],
+    ["_optimizer", "optim", "schedule", "foreign", "pickles", "torch_file", "checkpoint", "published", "profile", "data"],
     ["models"],
     ["gradcheck", "proof", "bench", "plot", "train"],
     ["doctor", "lesson", "classroom"],
