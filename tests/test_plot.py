@@ -74,7 +74,7 @@ def test_a_vision_transformer_fills_the_page(digits: data.Dataset) -> None:
     assert 1300 < height < 1900
     shorter = plot.report(Blind(), digits, logits(digits.test_labels, 5), rows(40), figures())
     assert size(shorter)[0] == 1600
-    assert size(shorter)[1] < height - 400
+    assert size(shorter)[1] < height - 100
 
 
 class Blind(nn.Module):

@@ -12,6 +12,7 @@ from typing import Any
 from .. import kernels, train
 from ..errors import about_settings
 from ..train import folder
+from ..train.task import verdict
 from .screen import Bar, Lines, console
 
 
@@ -44,6 +45,5 @@ def goodbye(stop: KeyboardInterrupt, out: Path, chosen: Namespace) -> str:
 
 def summary(found: Mapping[str, Any], out: Path) -> str:
     """The figure that counts, and where the rest is."""
-    right = f"{found['test_accuracy']:.1%} of {found['test_images']:,} unseen images right"
     cost = f"{found['epochs']} epochs in {found['seconds']:.1f} s ({found['images_per_second']:,.0f} images/s)"
-    return f"{right}, after {cost}\nopen {out / folder.REPORT}; weights and figures are beside it"
+    return f"{verdict(found)}, after {cost}\nopen {out / folder.REPORT}; weights and figures are beside it"

@@ -1,10 +1,11 @@
-"""Labelled pictures: digits, MNIST, CIFAR-10 and folders of images; read from disk, never from a network, never unpickled."""
+"""Labelled pictures: digits, drawn shapes, MNIST, CIFAR-10 and folders of images; no network, and nothing unpickled."""
 
 from __future__ import annotations
 
 from .augment import Augmentation
 from .batching import batches
 from .dataset import Dataset
+from .shapes import Scene, Thing, scenes
 from .spec import load
 
-__all__ = ["Augmentation", "Dataset", "batches", "load"]
+__all__ = ["Augmentation", "Dataset", "Scene", "Thing", "batches", "load", "scenes"]

@@ -37,7 +37,8 @@ class Standardised:
 class Dataset:
     """Training and test images with their labels.
 
-    pixels (N, C, H, W) of uint8, from 0 to `white`; labels (N) of int64, numbers in `classes`;
+    pixels (N, C, H, W) of uint8, from 0 to `white`; labels (N) of int64, numbers in `classes`, or (N, classes) of 0 and 1, for
+    each class whether it is there;
     mean, std (C) of the training pixels as parts of white. DataError where these do not fit together.
     """
 
@@ -133,6 +134,6 @@ def check_labels(labels: np.ndarray, classes: int, where: str) -> None:
 def _check_part(where: str, pixels: np.ndarray, labels: np.ndarray, classes: int) -> None:
     if pixels.ndim != 4 or pixels.dtype != np.uint8 or pixels.size == 0:
         raise DataError(f"{where}: pixels should be uint8 (N, C, H, W), at least one, got {pixels.dtype} {pixels.shape}")
-    if labels.shape != pixels.shape[:1] or labels.dtype != np.int64:
+    if labels.shape not in ((len(pixels),), (len(pixels), classes)) or labels.dtype != np.int64:
         raise DataError(f"{where}: {len(pixels)} images need as many int64 labels, got {labels.dtype} {labels.shape}")
-    check_labels(labels, classes, where)
+    check_labels(labels.ravel(), classes if labels.ndim == 1 else 2, where)

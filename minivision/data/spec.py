@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,27 +16,32 @@ from .dataset import Dataset, stratified_split
 from .files import absent_package, data_error
 from .folder import load_folder
 from .idx import load_mnist
+from .shapes import load_shapes
 
+EMBEDDED = ("digits", "shapes")  # no folder
 SPECS = {
     "digits": "scikit-learn's 1,797 scans of 8 x 8 pixels",
     "mnist:DIR": "MNIST's four IDX files, gzipped or not",
     "cifar10:DIR": "CIFAR-10, binary version",
+    "shapes": "coloured shapes, drawn by seed; shapes?objects=3&size=48 asks which of them are there",
     "folder:DIR": "PNG and JPEG images in class folders; folder:DIR?size=64&flip=no resizes them and mirrors none",
 }
 
 
 def load(spec: str = "digits", seed: int = 0) -> Dataset:
-    """The Dataset that a spec names: digits, mnist:DIR, cifar10:DIR, or folder:DIR, which takes ?size=N and ?flip=no.
+    """The Dataset that a spec names: digits, shapes, mnist:DIR, cifar10:DIR or folder:DIR; options follow a question mark.
 
-    The seed splits digits, and a folder that has no test part of its own: 20 % of each class for the test.
+    The seed draws the shapes, and splits digits, and a folder that has no test part of its own: 20 % of each class for the test.
     DataError where the spec is unknown, a package is absent, or a file is absent, truncated or foreign.
     """
-    name, _, place = spec.partition(":")
+    name = re.split("[:?]", spec, maxsplit=1)[0]
+    mark, place = spec[len(name) :][:1], spec[len(name) + 1 :]
     if name not in READERS:
         raise _unknown(spec, name)
-    if (name == "digits") == bool(place):
-        problem = f"{spec!r}: {name} takes no folder" if place else f"{spec!r} does not say which folder holds the data"
-        raise DataError(f"{problem}; known are\n{known()}")
+    if name in EMBEDDED and (mark == ":" or (mark and name == "digits")):
+        raise DataError(f"{spec!r}: {name} takes no {'folder' if mark == ':' else 'options'}; known are\n{known()}")
+    if name not in EMBEDDED and not (mark == ":" and place):
+        raise DataError(f"{spec!r} does not say which folder holds the data; known are\n{known()}")
     return READERS[name](place, seed)
 
 
@@ -60,6 +66,7 @@ def load_digits(seed: int) -> Dataset:
 
 READERS: dict[str, Callable[[str, int], Dataset]] = {
     "digits": lambda place, seed: load_digits(seed),
+    "shapes": load_shapes,
     "mnist": lambda place, seed: load_mnist(Path(place).expanduser()),
     "cifar10": lambda place, seed: load_cifar10(Path(place).expanduser()),
     "folder": load_folder,

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..data import Dataset
+from ..metrics import confusion_matrix, precision_recall
 from ..tape import Tensor
+from ..train.task import verdict
 from . import panels
 from .page import Panel, compose, png
 from .pictures import on_paper
@@ -24,9 +26,7 @@ def report(model: Any, dataset: Dataset, logits: np.ndarray, rows: panels.Rows, 
 
     logits (N, classes) of the test images, rows: the figures of the epochs, metrics: those of the run.
     """
-    title = (
-        f"{metrics['model']} on {dataset.name}: {metrics['test_accuracy']:.1%} of {metrics['test_images']:,} unseen images right"
-    )
+    title = f"{metrics['model']} on {dataset.name}: {verdict(metrics)}"
     subtitle = "   ·   ".join(
         [
             f"{metrics['parameters']:,} parameters",
@@ -34,11 +34,14 @@ def report(model: Any, dataset: Dataset, logits: np.ndarray, rows: panels.Rows, 
             f"{metrics['images_per_second']:,.0f} images/s, {metrics['isa']}, threads: {metrics['threads']}",
         ]
     )
-    loss = panels.curves(rows, "loss", "Loss", f"How far the answers are from the truth{_floor(metrics, len(dataset.classes))}.")
+    floor = _floor(metrics, len(dataset.classes) if dataset.test_labels.ndim == 1 else 2)
+    loss = panels.curves(rows, "loss", "Loss", f"How far the answers are from the truth{floor}.")
     moved = " Training images are moved about, and so are harder." if metrics["config"]["augment"] else ""
     share = panels.curves(rows, "accuracy", "Accuracy", f"The share of right answers.{moved}", percent=True)
     wrong = panels.mistakes(partial(_pictures, dataset), dataset.test_labels, logits, dataset.classes)
     learnt = [_attention(model, dataset), _positions(model)]
+    if not any(learnt):
+        learnt = [_answers(dataset, logits)]
     return png(compose(title, subtitle, [[loss, share], learnt, [wrong, _filters(model)]]))
 
 
@@ -59,9 +62,22 @@ def _attention(model: Any, dataset: Dataset) -> Panel | None:
     grid = _grid(model)
     if grid is None or not hasattr(model, "attention_maps"):
         return None
-    firsts = np.unique(dataset.test_labels, return_index=True)[1][:SHOWN]
+    several = dataset.test_labels.ndim == 2
+    firsts = np.arange(SHOWN) if several else np.unique(dataset.test_labels, return_index=True)[1][:SHOWN]
     maps = model.attention_maps(Tensor(dataset.test_images[firsts]))[-1]  # (N, heads, 1 + hw, 1 + hw)
     return panels.attention(_pictures(dataset, firsts), maps[:, :, 0, 1:].reshape(*maps.shape[:2], *grid))
+
+
+def _answers(dataset: Dataset, logits: np.ndarray) -> Panel:
+    """Which classes are taken for which; of many labels, precision over recall for each class."""
+    if dataset.test_labels.ndim == 1:
+        return panels.confusion(confusion_matrix(logits.argmax(-1), dataset.test_labels, len(dataset.classes)), dataset.classes)
+    curves = {
+        name: precision_recall(logits[:, c], dataset.test_labels[:, c])
+        for c, name in enumerate(dataset.classes)
+        if dataset.test_labels[:, c].any()
+    }
+    return panels.precision_recall(curves)
 
 
 def _grid(model: Any) -> tuple[int, int] | None:

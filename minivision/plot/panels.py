@@ -130,23 +130,86 @@ def _filter_colours(component: np.ndarray) -> np.ndarray:
 
 
 def mistakes(pictures: Pictures, labels: np.ndarray, logits: np.ndarray, classes: Sequence[str], most: int = 14) -> Panel:
-    """labels (N), logits (N, classes): the images that were read wrongly, the surest error first.
+    """labels (N) or (N, classes) of 0 and 1, logits (N, classes): the images that were read wrongly, the surest error first.
 
     pictures: from the numbers of some images to (n, H, W, 3) from 0 to 1.
     """
-    answers, shares = logits.argmax(-1), np.exp(logits - np.logaddexp.reduce(logits, -1, keepdims=True))
-    sure = np.take_along_axis(shares, answers[:, None], -1)[:, 0]
-    wrong = np.flatnonzero(answers != labels)
+    sure = (_sureness if labels.ndim == 1 else _sureness_of_many)(labels, logits)
+    wrong = np.flatnonzero(sure > 0.0)
     shown = wrong[np.argsort(-sure[wrong], kind="stable")][:most]
     cells = list(enlarge(pictures(shown), CELL))
-    captions = [_verdict(classes[labels[i]], classes[answers[i]]) for i in shown]
+    if labels.ndim == 1:
+        captions = [_verdict(classes[labels[i]], classes[logits[i].argmax()]) for i in shown]
+    else:
+        captions = [_differences(labels[i], logits[i] > 0, list(classes)) for i in shown]
     every = "all of them" if len(shown) == len(wrong) else f"the {len(shown)} of which it was surest"
+    told = "with the right answer, then the model's" if labels.ndim == 1 else "+ what it sees and is not there, - what it misses"
     sentence = (
-        f"{len(wrong)} of {len(labels)} unseen images; here are {every}, with the right answer, then the model's."
+        f"{len(wrong)} of {len(labels)} unseen images; here are {every}, {told}."
         if len(wrong)
         else (f"Nothing: all {len(labels)} unseen images are right.")
     )
     return _gallery("What it got wrong", sentence, cells, captions, share=1.57)
+
+
+def _sureness(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """(N): the probability of the answer where it is wrong, else 0."""
+    answers = logits.argmax(-1)
+    highest = np.exp(logits.max(-1) - np.logaddexp.reduce(logits, -1))
+    return np.where(answers != labels, highest, 0.0)
+
+
+def _sureness_of_many(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """(N): how far the worst logit is on the wrong side of 0, else 0."""
+    return np.where((logits > 0) != labels, np.maximum(np.abs(logits), 1e-9), 0.0).max(-1)
+
+
+def _differences(labels: np.ndarray, answers: np.ndarray, classes: list[str]) -> str:
+    """+ what was answered and is not there, - what is there and was not answered; at most two, in two lines."""
+    signed = [(f"+ {classes[c]}" if answers[c] else f"- {classes[c]}") for c in np.flatnonzero(answers != labels)]
+    return "\n".join(signed[:2])
+
+
+def confusion(counts: np.ndarray, classes: Sequence[str]) -> Panel:
+    """counts (C, C): row, what it is; column, what was answered."""
+
+    def draw(figure: Figure, box: Box) -> None:
+        axes = box.inset(left=1.2, right=0.4, bottom=0.9).axes(figure)
+        shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
+        axes.set_xticks(range(len(classes)), [_short(name) for name in classes], rotation=45 if len(classes) > 6 else 0)
+        axes.set_yticks(range(len(classes)), [_short(name) for name in classes])
+        axes.set_xlabel("answered")
+        if len(classes) <= 20:
+            for (row, column), count in np.ndenumerate(counts):
+                if count:
+                    colour = "white" if shares[row, column] > 0.5 else GREY
+                    axes.text(column, row, str(count), ha="center", va="center", fontsize=10, color=colour)
+
+    return Panel(
+        "What it takes for what",
+        "Rows: what an image is; columns: the answer; numbers of unseen images.",
+        draw,
+        lambda width: 3.6,
+    )
+
+
+def precision_recall(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Panel:
+    """{class: (precision, recall)} along all thresholds."""
+
+    def draw(figure: Figure, box: Box) -> None:
+        axes = box.inset(left=0.6, right=1.6, bottom=0.5).axes(figure)
+        for name, (precision, recall) in curves.items():
+            axes.step(np.append(0.0, recall), np.append(precision[:1], precision), where="pre", linewidth=1.8, label=_short(name))
+        axes.set(xlabel="recall", ylabel="precision", xlim=(0.0, 1.01), ylim=(0.0, 1.02))
+        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+
+    sentence = "Of the images taken for a class, the share that is; of those that are, the share that is found."
+    return Panel("Precision over recall", sentence, draw, lambda width: 3.6)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 12 else f"{name[:11]}…"
 
 
 def _verdict(right: str, answer: str) -> str:

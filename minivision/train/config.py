@@ -28,7 +28,7 @@ class Config:
     """
 
     model: str
-    data: str = _setting("digits", "digits, mnist:DIR, cifar10:DIR or folder:DIR")
+    data: str = _setting("digits", "digits, shapes, mnist:DIR, cifar10:DIR or folder:DIR")
     epochs: int = _setting(60, "passes over the training images", at_least=1)
     batch_size: int = _setting(32, "images in a step", at_least=1)
     lr: float = _setting(1.5e-3, "highest learning rate: after the warm-up, before the cosine", at_least=0.0)

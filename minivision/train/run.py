@@ -19,7 +19,7 @@ from .. import kernels
 from ..backend import backend, get_backend
 from ..checkpoint import load_checkpoint, load_metadata, save_checkpoint
 from ..errors import CheckpointError, SettingError, TrainingError
-from . import folder
+from . import folder, task
 from .config import Config
 from .trainer import Trainer, predict
 
@@ -162,8 +162,8 @@ def finish(trainer: Trainer, out: Path) -> dict[str, Any]:
     """Writes weights, figures and picture, and removes the state: nothing is left to resume."""
     from ..plot import report
 
-    found = metrics(trainer)
     logits = predict(trainer.model, trainer.data.test_images, trainer.config.batch_size)
+    found = metrics(trainer) | task.figures(logits, trainer.data.test_labels)
     save_checkpoint(out / folder.MODEL, trainer.model.state_dict())
     folder.write_csv(out / folder.ROWS, trainer.rows)
     folder.write_bytes(out / folder.REPORT, report(trainer.model, trainer.data, logits, trainer.rows, found))

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import data, functional, random
+from .. import data, random
 from ..errors import DataError, TrainingError
 from ..optim import AdamW, clip_grad_norm_
 from ..recording import no_grad
 from ..schedule import Scheduler, cosine
 from ..tape import Tensor
-from . import blame
+from . import blame, task
 from .build import build_model
 from .config import Config
 
@@ -29,14 +29,14 @@ class Tally:
 
     images: int = 0
     loss: float = 0.0
-    right: int = 0
+    right: float = 0
     seconds: float = 0.0
 
     def add(self, logits: np.ndarray, labels: np.ndarray, loss: float) -> None:
-        """logits (B, C), labels (B), the mean loss of the batch."""
+        """logits (B, C), labels (B) or (B, C), the mean loss of the batch."""
         self.images += len(labels)
         self.loss += loss * len(labels)
-        self.right += int(np.count_nonzero(logits.argmax(-1) == labels))
+        self.right += float(task.right(logits, labels).sum())
 
     @property
     def mean_loss(self) -> float:
@@ -99,7 +99,7 @@ class Trainer:
         self.optimizer.zero_grad()
         with np.errstate(all="ignore"):  # what is not finite is looked for here, and explained
             logits = self.model(Tensor(images))
-            loss = functional.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
+            loss = task.loss(logits, labels, self.config.label_smoothing)
             value = loss.item()
             if math.isfinite(value):
                 loss.backward()
@@ -206,6 +206,5 @@ def predict(model: Any, images: Any, batch_size: int) -> np.ndarray:
 def evaluate(model: Any, dataset: data.Dataset, config: Config) -> Tally:
     """The loss, with the label smoothing of training, and the accuracy on the test images."""
     logits, tally = predict(model, dataset.test_images, config.batch_size), Tally()
-    losses = functional.cross_entropy(logits, dataset.test_labels, label_smoothing=config.label_smoothing)
-    tally.add(logits, dataset.test_labels, float(losses))
+    tally.add(logits, dataset.test_labels, float(task.loss(logits, dataset.test_labels, config.label_smoothing)))
     return tally
