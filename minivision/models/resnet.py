@@ -38,14 +38,14 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(width)
         self.downsample = shortcut(inputs, width, stride, config)
 
-    def branch(self, x: Any) -> Any:
-        """F(x).  (B, C, H, W) -> (B, width, H / stride, W / stride)"""
-        y = F.relu(self.bn1(self.conv1(x)))
-        return self.bn2(self.conv2(y))
+    def branch(self, x: Any, **last: Any) -> Any:
+        """F(x); last: what the last norm does in the same pass.  (B, C, H, W) -> (B, width, H / stride, W / stride)"""
+        y = self.bn1(self.conv1(x), activation="relu")
+        return self.bn2(self.conv2(y), **last)
 
     def forward(self, x: Any) -> Any:
-        """Eq. 1-2: y = F(x) + x, then ReLU."""
-        return F.relu(add(self.branch(x), self.downsample(x)))
+        """Eq. 1-2: y = ReLU(F(x) + x)."""
+        return self.branch(x, residual=self.downsample(x), activation="relu")
 
 
 class Bottleneck(nn.Module):
@@ -67,20 +67,15 @@ class Bottleneck(nn.Module):
         self.bn3 = nn.BatchNorm2d(outputs)
         self.downsample = shortcut(inputs, outputs, stride, config)
 
-    def branch(self, x: Any) -> Any:
-        """F(x).  (B, C, H, W) -> (B, 4 width, H / stride, W / stride)"""
-        y = F.relu(self.bn1(self.conv1(x)))
-        y = F.relu(self.bn2(self.conv2(y)))
-        return self.bn3(self.conv3(y))
+    def branch(self, x: Any, **last: Any) -> Any:
+        """F(x); last: what the last norm does in the same pass.  (B, C, H, W) -> (B, 4 width, H / stride, W / stride)"""
+        y = self.bn1(self.conv1(x), activation="relu")
+        y = self.bn2(self.conv2(y), activation="relu")
+        return self.bn3(self.conv3(y), **last)
 
     def forward(self, x: Any) -> Any:
-        """Eq. 1-2: y = F(x) + x, then ReLU."""
-        return F.relu(add(self.branch(x), self.downsample(x)))
-
-
-def add(branch: Any, identity: Any) -> Any:
-    """F(x) + x; in a plain network there is no x to add."""
-    return branch if identity is None else branch + identity
+        """Eq. 1-2: y = ReLU(F(x) + x)."""
+        return self.branch(x, residual=self.downsample(x), activation="relu")
 
 
 def shortcut(inputs: int, outputs: int, stride: int, config: ResNetConfig) -> nn.Module:
@@ -143,7 +138,7 @@ class ResNet(nn.Module):
 
     def forward_maps(self, x: Any) -> Iterator[Any]:
         """The map after the first convolution, and after each stage, while they are computed."""
-        x = F.relu(self.bn1(self.conv1(x)))  # (B, 64, H/2, W/2)
+        x = self.bn1(self.conv1(x), activation="relu")  # (B, 64, H/2, W/2)
         yield x
         x = self.maxpool(x)
         for i in range(len(self.config.widths)):
