@@ -155,7 +155,7 @@ def test_the_loss_falls(name):
     told = MINIATURES[type(model.config)]
     optimizer = optim.AdamW(model.parameters(), lr=told.lr)
     losses = []
-    for _ in range(8):
+    for _ in range(told.steps):
         loss = told.loss(model(mv.tensor(x)))
         optimizer.zero_grad()
         loss.backward()

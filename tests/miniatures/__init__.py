@@ -37,7 +37,8 @@ def fill(model: Any) -> Any:
 
 @dataclass(frozen=True)
 class Miniature:
-    """smaller(config): the small configuration, without dropout; loss(outputs for three inputs); lr: with which it falls by half.
+    """smaller(config): the small configuration, without dropout; loss(outputs for three inputs); lr: with which it falls by half in so
+    many steps.
 
     kinks: whether ReLU, max pooling and the like make the function piecewise: differences are taken with a smaller step,
     which crosses no kink where no more than some ten thousand numbers meet one, and cannot be as exact.
@@ -46,6 +47,7 @@ class Miniature:
     smaller: Callable[[Any], Any]
     loss: Callable[[Any], Any] = cross_entropy
     lr: float = 3e-3
+    steps: int = 8
     kinks: bool = True
 
 
