@@ -43,9 +43,9 @@ class ACBlock(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         if kernel_size % 2 == 0:
-            raise ValueError(f"ACBlock: the skeleton of a kernel is its middle row and column; kernel_size {kernel_size} has none")
+            raise ValueError(f"ACBlock: a kernel's skeleton is its middle row and column; kernel_size {kernel_size} has none")
         k, around = kernel_size, padding - dilation * (kernel_size // 2)  # negative: to be cropped
-        settings = {"stride": stride, "dilation": dilation, "groups": groups, "bias": False}
+        settings: dict[str, Any] = {"stride": stride, "dilation": dilation, "groups": groups, "bias": False}
         self.crop = max(-around, 0)
         wide, narrow = (padding, max(around, 0)), (max(around, 0), padding)
         self.square_conv = nn.Conv2d(in_channels, out_channels, k, padding=padding, **settings)

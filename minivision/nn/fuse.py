@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -20,7 +20,6 @@ import numpy as np
 
 from ..recording import no_grad
 from ..tape import Tensor
-from .container import Sequential
 from .conv import _Conv, _ConvTranspose
 from .linear import Identity, Linear
 from .module import Module
@@ -134,7 +133,7 @@ class _Watched(Tensor):
     def _write(self, values: Array) -> None:
         self.values: Array = values
 
-    data = property(_read, _write)  # type: ignore[assignment]
+    data = property(_read, _write)
 
 
 def _watch(model: Module, inputs: tuple[Any, ...]) -> list[_Use]:
@@ -159,15 +158,21 @@ def _watch(model: Module, inputs: tuple[Any, ...]) -> list[_Use]:
     return folding
 
 
-def _is_plain(module: Module) -> bool:
+KINDS: tuple[Any, ...] = (Linear, _Conv, _ConvTranspose, _BatchNorm)
+
+
+def _is_plain(module: Any) -> bool:
     """Whether a layer or norm does what its kind does, with its own parameters, and in evaluation needs no batch."""
-    kinds = {Linear: Linear, _Conv: _Conv, _ConvTranspose: _ConvTranspose, _BatchNorm: _BatchNorm}
-    kind = next((kind for kind in kinds if isinstance(module, kind)), None)
-    if kind is None or type(module).forward is not kind.forward or "forward" in vars(module):
+    kind = next((kind for kind in KINDS if isinstance(module, kind)), None)
+    if (
+        kind is None
+        or type(module).forward is not kind.forward
+        or "forward" in vars(module)
+        or module._hooks
+        or module._pre_hooks
+    ):
         return False
-    if isinstance(module, _BatchNorm):
-        return module.running_mean is not None and not module._hooks and not module._pre_hooks
-    return isinstance(module.weight, Parameter) and not module._hooks and not module._pre_hooks
+    return module.running_mean is not None if kind is _BatchNorm else isinstance(module.weight, Parameter)
 
 
 def _produce(use: _Use, *args: Any, **kwargs: Any) -> Any:
