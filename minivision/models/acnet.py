@@ -57,7 +57,7 @@ class ACBlock(nn.Module):
             nn.init.constant_(bn.weight, gamma)
 
     def forward(self, x: Any) -> Any:
-        """Eq. 1-2: the sum of three normed convolutions whose windows have one centre."""
+        """Figure 2: the sum of three normed convolutions whose windows have one centre."""
         c, (h, w) = self.crop, x.shape[2:]
         square = self.square_bn(self.square_conv(x))
         ver = self.ver_bn(self.ver_conv(x[:, :, :, c : w - c]))
@@ -65,7 +65,10 @@ class ACBlock(nn.Module):
         return square + ver + hor
 
     def fused_kernel(self) -> tuple[np.ndarray, np.ndarray]:
-        """Eq. 6-7: the one kernel (out, in / groups, k, k) and bias (out,), from the running statistics, in float64."""
+        """Section 3.3: the one kernel (out, in / groups, k, k) and bias (out,), from the running statistics, in float64.
+
+        Of each branch with kernel W and a norm that is s y + t: the sum of s W, among zeros, and the sum of t.
+        """
         kernel: Any = 0.0
         bias: Any = 0.0
         for branch in BRANCHES:
@@ -86,7 +89,7 @@ class ACBlock(nn.Module):
 
 
 def on_square(kernel: np.ndarray, k: int) -> np.ndarray:
-    """Figure 3: a kernel (out, in, k or 1, k or 1) in the middle of zeros (out, in, k, k); k is odd."""
+    """Section 3.2: a kernel (out, in, k or 1, k or 1) in the middle of zeros (out, in, k, k); k is odd."""
     above, left = ((k - n) // 2 for n in kernel.shape[2:])
     return np.pad(kernel, ((0, 0), (0, 0), (above, above), (left, left)))
 

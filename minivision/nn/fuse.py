@@ -228,7 +228,10 @@ def _fold(use: _Use) -> None:
 
 
 def _scaled(layer: Any, weight: Array, scale: Array) -> Array:
-    """Each output channel's weights times its scale: rows (out, in / g, *k), or of a transpose (in, out / g, *k)."""
+    """Each output channel's weights times its scale (out,): weight (out, in / g, *k), or of a transpose (in, out / g, *k).
+
+    Of a transpose, the j-th of g groups has the j-th part of the inputs and the j-th part of the outputs.
+    """
     if not isinstance(layer, _ConvTranspose):
         return (weight.reshape(len(scale), -1) * scale[:, None]).reshape(weight.shape)  # (out, in / g, *k)
     groups = layer.groups
