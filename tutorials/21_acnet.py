@@ -187,8 +187,8 @@ assert lesson.quick() or all(each.mean() > 0.85 for each in scores.values())
 assert lesson.quick() or np.mean(scores["block"] - scores["plain"], axis=1).max() < 0.01  # at no rate does it gain a point
 
 # %%
-# It does not hold here, at either rate: the paper's gain is small and was found on other networks, with more pictures and hundreds of epochs.
-# What holds exactly is that trying it costs nothing at inference.
+# It does not hold here, at either rate. The paper's gain is small, and was found on other networks, with more pictures and
+# hundreds of epochs. What holds exactly is that trying it costs nothing at inference.
 #
 # The skeleton
 # ------------
