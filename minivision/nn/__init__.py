@@ -5,7 +5,7 @@ from .activation import *
 from .container import ModuleDict, ModuleList, Sequential
 from .conv import *
 from .dropout import *
-from .fuse import fuse
+from .fuse import Folded, fuse
 from .linear import *
 from .loss import *
 from .module import Handle, Module

@@ -18,15 +18,17 @@ from typing import Any
 
 import numpy as np
 
+from .. import functional as F
+from ..ops.batch_norm import check_activation
 from ..recording import no_grad
 from ..tape import Tensor
 from .conv import _Conv, _ConvTranspose
-from .linear import Identity, Linear
+from .linear import Linear
 from .module import Module
 from .normalization import _BatchNorm
 from .parameter import Parameter
 
-__all__ = ["affine", "fuse"]
+__all__ = ["Folded", "affine", "fuse"]
 
 Array = np.ndarray
 
@@ -35,9 +37,9 @@ def fuse(model: Module, example: Any = None) -> Any:
     """A copy of the model for inference, in evaluation mode, equal to rounding and faster; the model stays as it was.
 
     Every module with a method `fused()` is replaced by the module which that returns. Then each batch norm that is the only
-    reader of one convolution's, transposed convolution's or linear layer's output is folded into it, and an Identity stands
-    in its place. Left alone are layers that are called more than once, that have hooks or a forward of their own, and norms
-    that are given a residual or an activation. Entries of the state dict go with the norms; a biased layer has a new `bias`.
+    reader of one convolution's, transposed convolution's or linear layer's output is folded into it; a Folded stands in its
+    place and does the rest of its pass, a residual and an activation. Left alone are layers that are called more than once, and
+    those that have hooks or a forward of their own. Entries of the state dict go with the norms; a biased layer has a new `bias`.
 
     example: one input with its batch axis, or a tuple of several; without it, zeros of `model.config.input_shape`. What the
     example shows is taken for what every input does, and so are calls of forward alone.
@@ -49,9 +51,19 @@ def fuse(model: Module, example: Any = None) -> Any:
     for use in uses:
         _fold(use)
     gone = {use.norm for use in uses}
-    twin = _replaced(twin, lambda module: Identity().eval() if module in gone else module)
+    twin = _replaced(twin, lambda module: Folded().eval() if module in gone else module)
     vars(twin)["train"] = partial(_train, twin)
     return twin
+
+
+class Folded(Module):
+    """Where a batch norm stood that is folded into the layer before it: what else it was asked to do."""
+
+    def forward(self, x: Any, *, residual: Any = None, activation: str | None = None) -> Any:
+        """x, with a residual added, and cut off at 0 by activation="relu", as the norm's forward."""
+        check_activation(activation)
+        y = x if residual is None else x + residual
+        return y if activation is None else F.relu(y)
 
 
 def _train(model: Module, mode: bool = True) -> Module:
@@ -189,13 +201,14 @@ def _produce(use: _Use, *args: Any, **kwargs: Any) -> Any:
 
 
 def _normalise(norm: Any, readings: list[_Use | None], *args: Any, **kwargs: Any) -> Any:
-    """The norm's forward; a watched input is the norm's to read where it is all that the norm was given."""
-    use = args[0].use if len(args) == 1 and not kwargs and isinstance(args[0], _Watched) else None
+    """The norm's forward; a watched input is the norm's to read where it is not the residual too."""
+    alone = len(args) == 1 and isinstance(args[0], _Watched) and kwargs.get("residual") is not args[0]
+    use = args[0].use if alone else None
     readings.append(use)
     if use is None or use.norm is not None:
         return type(norm).forward(norm, *args, **kwargs)
     use.norm, use.inside = norm, True
-    y = type(norm).forward(norm, *args)
+    y = type(norm).forward(norm, *args, **kwargs)
     use.inside = False
     return y
 

@@ -37,8 +37,8 @@ def fill(model: Any) -> Any:
 
 @dataclass(frozen=True)
 class Miniature:
-    """smaller(config): the small configuration, without dropout; loss(outputs for three inputs); lr: with which it falls by half in so
-    many steps.
+    """smaller(config): the small configuration, without dropout; loss(outputs for three inputs); lr: with which the
+    loss falls by half in so many steps.
 
     kinks: whether ReLU, max pooling and the like make the function piecewise: differences are taken with a smaller step,
     which crosses no kink where no more than some ten thousand numbers meet one, and cannot be as exact.
