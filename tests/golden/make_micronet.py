@@ -41,10 +41,16 @@ def build(name: str, num_classes: int = 1000, drop_rate: float | None = None) ->
         return MicroNet(SimpleNamespace(MODEL=model), num_classes=num_classes).to(device)
 
 
+# In evaluation the rule's weights make Dynamic Shift-Max multiply what it is given by up to 6, block after block, until its hard
+# sigmoids are at their ends but for a few, on which float32 decides by chance. So M0 to M2 are compared in training mode, where
+# norms hold the size; M3, which has a third as many of them, in both.
 CASES: dict[str, dict[str, Any]] = {}
 for each in SETTINGS:
     CASES |= both_modes(each, (3, 64, 64), num_classes=10, drop_rate=0.0)
-CASES["micronet_m0 whole"] = {"model": "micronet_m0", "input": [3, 224, 224], "batch": 1}
+for each in ("micronet_m0", "micronet_m1", "micronet_m2"):
+    del CASES[f"{each} eval"]
+WHOLE = {"model": "micronet_m0", "input": [3, 224, 224], "batch": 2, "train": True, "overrides": {"drop_rate": 0.0}}
+CASES["micronet_m0 whole"] = WHOLE
 CASES["micronet_m3 whole"] = {"model": "micronet_m3", "input": [3, 224, 224], "batch": 1}
 
 if __name__ == "__main__":

@@ -14,4 +14,4 @@ def smaller(config: ShuffleNetV2Config) -> ShuffleNetV2Config:
     return replace(config, depths=(2, 1, 1)[:stages], widths=widths, img_size=side, num_classes=5)
 
 
-MINIATURES = {ShuffleNetV2Config: Miniature(smaller)}
+MINIATURES = {ShuffleNetV2Config: Miniature(smaller, lr=1e-2)}
