@@ -44,7 +44,7 @@ def crossing(shuffle):
 def test_without_the_shuffle_no_gradient_goes_from_one_half_to_the_other():
     np.testing.assert_array_equal(crossing(False)[:4], np.eye(8, dtype=bool)[:4])
     assert not crossing(False)[4:, :4].any()
-    assert crossing(True)[1::2].all()  # what the second unit has worked on has met every input
+    assert crossing(True)[1::2, 2:].all()  # the second unit works on all of the half that was worked on, and half of the other
 
 
 def test_a_unit_of_stride_2_halves_the_side_and_uses_all_channels():
