@@ -2,8 +2,8 @@ r"""
 Equal work, unequal time
 ========================
 
-Two layers with the same number of multiply-adds can differ in time by a factor of several. The authors of ShuffleNet v2 asked why,
-found four guidelines, and drew a unit that keeps all of them. We derive what the guidelines say about memory, hold them against
+Two layers with the same number of multiply-adds can differ in time by a factor of several. The authors of ShuffleNet v2 asked
+why, found four guidelines, and drew a unit that keeps all of them. We derive what the guidelines say about memory, hold them against
 the clock of this machine, and see what the shuffle in the name is for.
 
 :Prerequisites: :doc:`04_convolution`
@@ -52,8 +52,8 @@ for hw, c1, c2 in rng.integers(1, 500, (1000, 3)):
 # G2: groups cost memory
 # ----------------------
 #
-# With :math:`g` groups the work is :math:`B = hw\,c_1 c_2 / g`. Keep the input and the work; the groups then pay for more outputs,
-# :math:`c_2 = gB / (hw\,c_1)`, and
+# With :math:`g` groups the work is :math:`B = hw\,c_1 c_2 / g`. Keep the input and the work; the groups then pay for more
+# outputs, :math:`c_2 = gB / (hw\,c_1)`, and
 #
 # .. math:: M = hw\,(c_1 + c_2) + \frac{c_1 c_2}{g} = hw\,c_1 + \frac{B g}{c_1} + \frac{B}{hw} ,
 #
@@ -70,8 +70,8 @@ assert np.all(np.diff(costs) > 0)
 # ----------------------
 #
 # G3 says that many small pieces are slower than one large one, and G4 that what is left out of the count, additions and ReLUs,
-# still takes time. Now the clock. All layers of a row do exactly the same multiply-adds, which is asserted, and only ratios to the
-# first are shown: seconds belong to a machine. Each candidate runs in turn, many rounds, and its best round counts.
+# still takes time. Now the clock. All layers of a picture do exactly the same multiply-adds, which is asserted, and only ratios to
+# the first are shown: seconds belong to a machine. Each candidate runs in turn, many rounds, and its best round counts.
 
 SIDE, BATCH, ROUNDS = (14, 1, 2) if lesson.quick() else (28, 4, 25)
 
@@ -91,7 +91,9 @@ class Shortcut(nn.Sequential):
 
 
 TRIALS = {  # name: {setting: (a layer or some, channels of its input)}
-    "G1: channels in to out": {f"1 : {4**k}": (nn.Sequential(one(128 >> k, 128 << k), one(128 << k, 128 >> k)), 128 >> k) for k in range(4)},
+    "G1: channels in to out": {
+        f"1 : {4**k}": (nn.Sequential(one(128 >> k, 128 << k), one(128 << k, 128 >> k)), 128 >> k) for k in range(4)
+    },
     "G2: groups": {f"{4**k}": (one(64 << k, 64 << k, 4**k), 64 << k) for k in range(4)},
     "G3: pieces": {
         "one": (one(128, 128), 128),
@@ -133,14 +135,12 @@ for axis, (name, trial) in zip(axes, TRIALS.items(), strict=True):
 axes[0].set(ylabel="time, first = 1")
 
 # %%
-# Every bar does the same multiply-adds as the first one beside it. How much more time each takes depends on the processor and on
-# who wrote the kernels (the paper's factors are of a GPU and a phone), so the page shows what *this* machine said and calls by name
-# what did not slow down.
+# How much more time a bar takes than the first beside it depends on the processor and on who wrote the kernels (the paper's factors
+# are of a GPU and a phone). So nothing is asserted here: the line below says what *this* machine said of the last bar of each.
+# Memory access is a bound and no clock: where maps fit the caches, a mild imbalance of channels may cost nothing at all.
 
 slower = {name: ratio[-1] for name, ratio in ratios.items()}
-print(
-    "; ".join(f"{name[:2]} {'holds' if ratio > 1.05 else 'does not show'} here ({ratio:.2f})" for name, ratio in slower.items())
-)
+print("; ".join(f"{name[:2]} {'shows' if ratio > 1.05 else 'does not show'} ({ratio:.2f})" for name, ratio in slower.items()))
 
 # %%
 # A unit that keeps all four
@@ -169,8 +169,8 @@ np.testing.assert_allclose(unit(x, library.branch2).data, library(x).data, rtol=
 # What the shuffle is
 # -------------------
 #
-# Channel :math:`i` of group :math:`k` goes from place :math:`k\,(C/g) + i` to place :math:`i\,g + k`: a table of :math:`g` rows is
-# transposed. So it is a permutation, it loses nothing, and transposing the table of :math:`C/g` rows undoes it.
+# Channel :math:`i` of group :math:`k` goes from place :math:`k\,(C/g) + i` to place :math:`i\,g + k`: a table of :math:`g` rows
+# is transposed. So it is a permutation, it loses nothing, and transposing the table of :math:`C/g` rows undoes it.
 
 for channels in (12, 58, 116, 464):
     places = mv.tensor(np.arange(channels, dtype=np.float64).reshape(1, channels, 1, 1))
@@ -185,14 +185,15 @@ for channels in (12, 58, 116, 464):
 # --------------
 #
 # Without it the half that passes would pass for ever, and the gradient from one half to the other is *exactly* zero, however many
-# units are stacked. With it, which inputs reach which outputs fills up in a few units. Each picture is the gradient of 16 outputs
-# with respect to 16 inputs; black is not zero.
+# units are stacked. With it, an untouched channel at place :math:`i` is at :math:`2i` after each unit, until it comes into the half
+# that is worked on. Only the first never does: the shuffle leaves it at place 0, and it waits for a unit of stride 2, where nothing
+# is split. Each picture is the gradient of 16 outputs with respect to 16 inputs; black is not zero.
 
 
 def reached(depth, shuffled):  # (outputs, inputs)
     mv.manual_seed(0)
     stack = nn.Sequential(*(Unit(16, shuffled) for _ in range(depth))).double().eval()
-    image = mv.tensor(rng.standard_normal((1, 16, 5, 5)), requires_grad=True)
+    image = mv.tensor(rng.standard_normal((8, 16, 5, 5)), requires_grad=True)
     y = stack(image)
     rows = [mv.grad(y[:, i].sum(), [image], retain_graph=True)[0].data for i in range(16)]
     return np.abs(rows).sum((1, 3, 4)) > 0
@@ -203,19 +204,19 @@ figure, axes = plt.subplots(2, len(DEPTHS), figsize=(7, 3.8), layout="constraine
 for row, shuffled in zip(axes, (False, True), strict=True):
     for axis, depth in zip(row, DEPTHS, strict=True):
         met = reached(depth, shuffled)
-        if not shuffled:
-            assert not met[:8, 8:].any() and not met[8:, :8].any()  # noqa: PT018
+        assert shuffled or not (met[:8, 8:].any() or met[8:, :8].any())
         axis.imshow(met, cmap="Greys", vmin=0, vmax=1)
         axis.set(title=f"{depth} unit{'s' * (depth > 1)}, {met.mean():.0%}", xticks=[], yticks=[])
     row[0].set(ylabel="shuffled" if shuffled else "not shuffled")
-assert met.all()  # of the deepest, shuffled
+assert met[1:, 1:].all()  # the deepest, shuffled
+assert met[0].sum() == met[:, 0].sum() == 1
 
 # %%
 # Does it matter on digits?
 # -------------------------
 #
-# Two small networks, one without the shuffle: same parameters, same work. Units of stride 2 see all channels in either, so the one
-# without is poorer, and not cut in two.
+# Two small networks, one without the shuffle: same parameters, same work. Units of stride 2 see all channels in either, so the
+# one without is poorer, and not cut in two.
 
 digits = mv.data.load("digits")
 SEEDS, EPOCHS = (1, 1) if lesson.quick() else (3, 6)
@@ -239,9 +240,7 @@ right = {shuffled: [accuracy(shuffled, seed) for seed in range(SEEDS)] for shuff
 for shuffled, scores in right.items():
     print(f"{'with' if shuffled else 'without'} shuffle: {np.mean(scores):.1%} right ({min(scores):.1%} to {max(scores):.1%})")
 apart = min(right[True]) > max(right[False])
-print(
-    "every seed with the shuffle beats every seed without it" if apart else "the seeds overlap: so small a task does not need it"
-)
+print("every seed with it beats every seed without" if apart else "the seeds overlap: so small a task does not need it")
 
 # %%
 # Exercises
