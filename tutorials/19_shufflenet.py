@@ -3,8 +3,8 @@ Equal work, unequal time
 ========================
 
 Two layers with the same number of multiply-adds can differ in time by a factor of several. The authors of ShuffleNet v2 asked
-why, found four guidelines, and drew a unit that keeps all of them. We derive what the guidelines say about memory, hold them against
-the clock of this machine, and see what the shuffle in the name is for.
+why, found four guidelines, and drew a unit that keeps all of them. We derive what the guidelines say about memory, hold them
+against the clock of this machine, and see what the shuffle in the name is for.
 
 :Prerequisites: :doc:`04_convolution`
 """
@@ -70,8 +70,8 @@ assert np.all(np.diff(costs) > 0)
 # ----------------------
 #
 # G3 says that many small pieces are slower than one large one, and G4 that what is left out of the count, additions and ReLUs,
-# still takes time. Now the clock. All layers of a picture do exactly the same multiply-adds, which is asserted, and only ratios to
-# the first are shown: seconds belong to a machine. Each candidate runs in turn, many rounds, and its best round counts.
+# still takes time. Now the clock. All layers of a picture do exactly the same multiply-adds, which is asserted, and only ratios
+# to the first are shown: seconds belong to a machine. Each candidate runs in turn, many rounds, and its best round counts.
 
 SIDE, BATCH, ROUNDS = (14, 1, 2) if lesson.quick() else (28, 4, 25)
 
@@ -135,9 +135,9 @@ for axis, (name, trial) in zip(axes, TRIALS.items(), strict=True):
 axes[0].set(ylabel="time, first = 1")
 
 # %%
-# How much more time a bar takes than the first beside it depends on the processor and on who wrote the kernels (the paper's factors
-# are of a GPU and a phone). So nothing is asserted here: the line below says what *this* machine said of the last bar of each.
-# Memory access is a bound and no clock: where maps fit the caches, a mild imbalance of channels may cost nothing at all.
+# How much more time a bar takes than the first beside it depends on the processor and on who wrote the kernels (the paper's
+# factors are of a GPU and a phone). So nothing is asserted here: the line below says what *this* machine said of the last bar of
+# each. Memory access is a bound and no clock: where maps fit the caches, a mild imbalance of channels may cost nothing at all.
 
 slower = {name: ratio[-1] for name, ratio in ratios.items()}
 print("; ".join(f"{name[:2]} {'shows' if ratio > 1.05 else 'does not show'} ({ratio:.2f})" for name, ratio in slower.items()))
@@ -185,9 +185,9 @@ for channels in (12, 58, 116, 464):
 # --------------
 #
 # Without it the half that passes would pass for ever, and the gradient from one half to the other is *exactly* zero, however many
-# units are stacked. With it, an untouched channel at place :math:`i` is at :math:`2i` after each unit, until it comes into the half
-# that is worked on. Only the first never does: the shuffle leaves it at place 0, and it waits for a unit of stride 2, where nothing
-# is split. Each picture is the gradient of 16 outputs with respect to 16 inputs; black is not zero.
+# units are stacked. With it, an untouched channel at place :math:`i` is at :math:`2i` after each unit, until it comes into the
+# half that is worked on. Only the first never does: the shuffle leaves it at place 0, and it waits for a unit of stride 2, where
+# nothing is split. Each picture is the gradient of 16 outputs with respect to 16 inputs; black is not zero.
 
 
 def reached(depth, shuffled):  # (outputs, inputs)
