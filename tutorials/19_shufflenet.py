@@ -104,7 +104,7 @@ TRIALS = {  # name: {setting: (a layer or some, channels of its input)}
     "G4: elementwise": {
         "none": (nn.Sequential(one(64, 64), one(64, 64)), 64),
         "one ReLU": (nn.Sequential(one(64, 64), nn.ReLU(), one(64, 64)), 64),
-        "two ReLUs, shortcut": (Shortcut(one(64, 64), nn.ReLU(), one(64, 64)), 64),
+        "2 ReLUs, sum": (Shortcut(one(64, 64), nn.ReLU(), one(64, 64)), 64),
     },
 }  # fmt: skip
 
@@ -207,7 +207,8 @@ for row, shuffled in zip(axes, (False, True), strict=True):
         assert shuffled or not (met[:8, 8:].any() or met[8:, :8].any())
         axis.imshow(met, cmap="Greys", vmin=0, vmax=1)
         axis.set(title=f"{depth} unit{'s' * (depth > 1)}, {met.mean():.0%}", xticks=[], yticks=[])
-    row[0].set(ylabel="shuffled" if shuffled else "not shuffled")
+    row[0].set(ylabel=f"outputs, {'' if shuffled else 'not '}shuffled")
+axes[1, 0].set(xlabel="inputs")
 assert met[1:, 1:].all()  # the deepest, shuffled
 assert met[0].sum() == met[:, 0].sum() == 1
 

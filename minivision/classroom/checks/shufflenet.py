@@ -11,11 +11,11 @@ from ..proxy import Student
 
 
 def channel_shuffle(student: Student, rng: np.random.Generator) -> None:
-    """Channel i of group g is at i G + g; for arrays and Tensors, with pixels and without."""
+    """Channel i of group g is at i G + g; for arrays and Tensors, with one axis behind the channels and with two."""
     for shape, groups in [
         ((2, 12, 2, 3), 2),
         ((1, 12, 1, 1), 3),
-        ((3, 6), 3),
+        ((3, 6, 1), 3),
         ((2, 8, 5), 4),
         ((2, 5, 2, 2), 1),
         ((2, 5, 2, 2), 5),
