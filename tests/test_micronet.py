@@ -9,12 +9,12 @@ from miniatures import fill
 
 import minivision as mv
 from minivision import functional as F
-from minivision.models.micronet import Depthwise, Pointwise, ShiftMax, divisible, partners
+from minivision.models.micronet import ShiftMax, depthwise, divisible, partners, pointwise
 
 
 def matrix(channels, reduction, groups):
     """Two 1x1 convolutions in groups with the shuffle between, without norms, as one matrix (C, C)."""
-    squeeze, expand = Pointwise(channels, channels // reduction, groups), Pointwise(channels // reduction, channels, groups)
+    squeeze, expand = pointwise(channels, channels // reduction, groups), pointwise(channels // reduction, channels, groups)
     made = mv.nn.Sequential(fill(squeeze.double()).conv[0], mv.nn.ChannelShuffle(groups), fill(expand.double()).conv[0])
     with mv.no_grad():
         return made(mv.tensor(np.eye(channels).reshape(channels, channels, 1, 1))).numpy()[:, :, 0, 0].T
@@ -40,7 +40,7 @@ def test_more_groups_leave_holes_and_fewer_more_than_one_path():
 
 
 def test_columns_then_rows_are_one_kernel_of_rank_1():
-    made = fill(Depthwise(3, (1, 1), 5, 1).double())
+    made = fill(depthwise(3, (1, 1), 5, 1).double())
     column, row = made.conv[0], made.conv[2]
     x = mv.tensor(noise("x", (2, 3, 9, 9)).astype(np.float64))
     kernel = column.weight.numpy() * row.weight.numpy()  # (3, 1, 5, 1) (3, 1, 1, 5)

@@ -28,9 +28,11 @@ REDUCTION = 8  # of the channels between the two linear maps that find them
 
 
 class Row(NamedTuple):
-    """A block of table 1: its stride, channels, kernel; how many channels each of the two depthwise kernels makes of one (or
-    the 1x1 convolution makes in all, their product); groups of the first and the second 1x1 convolution, each with that of the
-    shuffle behind it, 0 where there is none; ratio: of its Dynamic Shift-Max, by which its inner maps are narrower.
+    """A block of section 5's table.
+
+    stride, channels, kernel; expand: how many channels each of the two depthwise kernels makes of one (in a block that begins
+    with a 1x1 convolution, that one makes their product); first, second: groups of the two 1x1 convolutions, each with those of
+    the shuffle behind it, 0 where there is none; ratio: by which the inner maps of its Dynamic Shift-Max are narrower.
     """
 
     stride: int
@@ -42,35 +44,31 @@ class Row(NamedTuple):
     ratio: int
 
 
-# ------------------------------------------------------------------------------------- 3: Micro-Factorized convolution
+class Under(nn.Module):
+    """Layers one after the other, under the name that the entries have."""
 
-
-class Pointwise(nn.Module):
-    """Section 3.1, one factor: a 1x1 convolution in groups, and its norm.  (B, C, H, W) -> (B, outputs, H, W)"""
-
-    def __init__(self, inputs: int, outputs: int, groups: int) -> None:
+    def __init__(self, name: str, *layers: nn.Module) -> None:
         super().__init__()
-        self.conv = nn.Sequential(nn.Conv2d(inputs, outputs, 1, groups=groups, bias=False), nn.BatchNorm2d(outputs))
+        self.name = name
+        self.add_module(name, nn.Sequential(*layers))
 
     def forward(self, x: Any) -> Any:
-        """Block-diagonal: each group of outputs sees its group of inputs."""
-        return self.conv(x)
+        """As nn.Sequential."""
+        return getattr(self, self.name)(x)
 
 
-class Depthwise(nn.Module):
+def pointwise(inputs: int, outputs: int, groups: int) -> Under:
+    """Section 3.1, one factor: a 1x1 convolution in groups, block-diagonal.  (B, C, H, W) -> (B, outputs, H, W)"""
+    return Under("conv", nn.Conv2d(inputs, outputs, 1, groups=groups, bias=False), nn.BatchNorm2d(outputs))
+
+
+def depthwise(inputs: int, expand: tuple[int, int], kernel: int, stride: int) -> Under:
     """Section 3.2: a k x k kernel of rank 1, as k x 1 then 1 x k: 2k weights for k^2.
 
     (B, C, H, W) -> (B, a b C, H / s, W / s): the first kernel makes `a` channels of each, the second `b` of each of those.
     """
-
-    def __init__(self, inputs: int, expand: tuple[int, int], kernel: int, stride: int) -> None:
-        super().__init__()
-        inner = inputs * expand[0]
-        self.conv = nn.Sequential(*separable(inputs, inner, inner * expand[1], kernel, stride, inputs))
-
-    def forward(self, x: Any) -> Any:
-        """Columns, then rows."""
-        return self.conv(x)
+    inner = inputs * expand[0]
+    return Under("conv", *separable(inputs, inner, inner * expand[1], kernel, stride, inputs))
 
 
 def separable(inputs: int, inner: int, outputs: int, kernel: int, stride: int, groups: int) -> list[nn.Module]:
@@ -81,11 +79,8 @@ def separable(inputs: int, inner: int, outputs: int, kernel: int, stride: int, g
     return [column, nn.BatchNorm2d(inner), row, nn.BatchNorm2d(outputs)]
 
 
-# ------------------------------------------------------------------------------------------- 4: Dynamic Shift-Max
-
-
 class ShiftMax(nn.Module):
-    """Eq. 5-6: y_i = max_k (a_ik x_i + b_ik x_j(i)), a and b from the picture, j(i) the next channel of the next group.
+    """Section 4: y_i = max_k (a_ik x_i + b_ik x_j(i)), a and b from the picture, j(i) the next channel of the next group.
 
     groups: of the channels; pieces: how many k, where of one there is no maximum; start: a_k, b_k before anything is learned.
     (B, C, H, W) -> (B, C, H, W)
@@ -110,7 +105,7 @@ class ShiftMax(nn.Module):
 
 
 def partners(channels: int, groups: int) -> np.ndarray:
-    """j(i) of eq. 5: one group on, and one channel on inside it, both in a circle."""
+    """j(i): one group on, and one channel on inside it, both in a circle."""
     grid = np.arange(channels).reshape(groups, channels // groups)  # (G, C / G)
     return np.roll(grid, (-1, -1), (0, 1)).reshape(channels)  # (C,)
 
@@ -121,11 +116,8 @@ def divisible(n: int, by: int = 4) -> int:
     return found + by if found < 0.9 * n else found
 
 
-# ------------------------------------------------------------------------------------------------ 5: the network
-
-
 class Block(nn.Module):
-    """Figure 5: Micro-Block A (no first 1x1), B (both) or C (no second); shortcut where the shape stays.
+    """Section 5: Micro-Block A (no first 1x1), B (both) or C (no second); shortcut where the shape stays.
 
     plain: ReLU6 where the widest channels have Dynamic Shift-Max otherwise: in Micro-Block A, as the first block has it.
     """
@@ -135,7 +127,7 @@ class Block(nn.Module):
         hidden, reduction = inputs * row.expand[0] * row.expand[1], REDUCTION * row.ratio
         self.adds = row.stride == 1 and inputs == row.channels
         if not row.second[0]:
-            layers = [Pointwise(inputs, hidden, row.first[0]), linear_mix(hidden, row.first[1], reduction, config)]
+            layers = [pointwise(inputs, hidden, row.first[0]), linear_mix(hidden, row.first[1], reduction, config)]
         elif not row.first[0]:
             layers = self.widen(inputs, hidden, row, config, plain) + self.squeeze(hidden, row, reduction // 2, config)
         else:
@@ -146,7 +138,7 @@ class Block(nn.Module):
     @staticmethod
     def widen(inputs: int, hidden: int, row: Row, config: MicroNetConfig, plain: bool) -> list[nn.Module]:
         """Depthwise convolutions that make more channels.  (B, C, H, W) -> (B, hidden, H / s, W / s)"""
-        groups, inner = row.first[1], Depthwise(inputs, row.expand, row.kernel, row.stride)
+        groups, inner = row.first[1], depthwise(inputs, row.expand, row.kernel, row.stride)
         if plain:
             return [inner, nn.ReLU6(), nn.ChannelShuffle(groups), nn.Identity()]
         act = ShiftMax(hidden, groups, REDUCTION * row.ratio, config.start)
@@ -157,10 +149,10 @@ class Block(nn.Module):
         """The first 1x1 convolution, and the depthwise ones among its channels.  (B, C, H, W) -> (B, hidden, H / s, W / s)"""
         groups, reduction = row.first[1], REDUCTION * row.ratio
         act = ShiftMax(hidden, groups, reduction, config.start) if config.everywhere else nn.ReLU6()
-        inner = Depthwise(hidden, (1, 1), row.kernel, row.stride)
+        inner = depthwise(hidden, (1, 1), row.kernel, row.stride)
         across = ShiftMax(hidden, hidden // groups, reduction, config.start)  # groups as the shuffle before has left them
         back = nn.ChannelShuffle(hidden // (4 if config.everywhere else 2))
-        return [Pointwise(inputs, hidden, row.first[0]), act, nn.ChannelShuffle(groups), inner, nn.Identity(), across, back]
+        return [pointwise(inputs, hidden, row.first[0]), act, nn.ChannelShuffle(groups), inner, nn.Identity(), across, back]
 
     @staticmethod
     def squeeze(hidden: int, row: Row, reduction: int, config: MicroNetConfig) -> list[nn.Module]:
@@ -168,7 +160,7 @@ class Block(nn.Module):
         groups, channels = row.second, row.channels
         act = linear_mix(channels, groups[1], reduction, config)
         back = nn.ChannelShuffle(channels // 2) if config.everywhere else nn.Identity()
-        return [Pointwise(hidden, channels, groups[0]), act, nn.ChannelShuffle(groups[1]), back]
+        return [pointwise(hidden, channels, groups[0]), act, nn.ChannelShuffle(groups[1]), back]
 
     def forward(self, x: Any) -> Any:
         """(B, C, H, W) -> (B, channels, H / s, W / s)"""
@@ -180,46 +172,35 @@ def linear_mix(channels: int, groups: int, reduction: int, config: MicroNetConfi
     return ShiftMax(channels, groups, reduction, ((1.0, 0.0),)) if config.everywhere else nn.Identity()
 
 
-class Stem(nn.Module):
+def stem(inputs: int, widths: tuple[int, int], stride: int) -> Under:
     """Section 5: 3 x 1 into a few channels, 1 x 3 makes several of each, shuffle.  (B, C, H, W) -> (B, a b, H / s, W / s)"""
-
-    def __init__(self, inputs: int, widths: tuple[int, int], stride: int) -> None:
-        super().__init__()
-        layers = separable(inputs, widths[0], widths[0] * widths[1], 3, stride, 1)
-        inner = nn.ModuleDict({"conv": nn.Sequential(*layers, nn.ChannelShuffle(widths[0]))})
-        self.stem = nn.ModuleList([inner])
-
-    def forward(self, x: Any) -> Any:
-        """With ReLU6."""
-        return F.relu6(self.stem[0]["conv"](x))
+    layers = separable(inputs, widths[0], widths[0] * widths[1], 3, stride, 1)
+    return Under("stem", Under("conv", *layers, nn.ChannelShuffle(widths[0])), nn.ReLU6())
 
 
-class Dense(nn.Module):
+def dense(inputs: int, outputs: int) -> Under:
     """A linear map with norm and h-swish.  (B, C) -> (B, outputs)"""
+    return Under("linear", nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.Hardswish())
 
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.linear = nn.Sequential(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.Hardswish())
 
-    def forward(self, x: Any) -> Any:
-        """(B, C) -> (B, outputs)"""
-        return self.linear(x)
+def head(inputs: int, config: MicroNetConfig) -> nn.Sequential:
+    """Two linear maps, with dropout between.  (B, D) -> (B, num_classes)"""
+    return nn.Sequential(dense(inputs, config.width), nn.Dropout(config.drop_rate), dense(config.width, config.num_classes))
 
 
 class MicroNet(nn.Module):
-    """Table 1: images (B, C, H, W) -> logits (B, num_classes)."""
+    """Section 5: images (B, C, H, W) -> logits (B, num_classes)."""
 
     def __init__(self, config: MicroNetConfig) -> None:
         super().__init__()
         self.config = config
         inputs = config.stem[0] * config.stem[1]
-        blocks: list[nn.Module] = [Stem(config.in_chans, config.stem, config.stem_stride)]
+        blocks: list[nn.Module] = [stem(config.in_chans, config.stem, config.stem_stride)]
         for i, row in enumerate(config.rows):
             blocks.append(Block(inputs, row, config, plain=config.everywhere and i == 0))
             inputs = row.channels
         self.features = nn.Sequential(*blocks)
-        ends = [Dense(inputs, config.width), nn.Dropout(config.drop_rate), Dense(config.width, config.num_classes or 1)]
-        self.classifier = nn.Sequential(*ends) if config.num_classes else nn.Identity()
+        self.classifier = head(inputs, config) if config.num_classes else nn.Identity()
         self.apply(initialise)
 
     @property
@@ -263,7 +244,7 @@ def initialise(module: nn.Module) -> None:
 
 @dataclass(frozen=True)
 class MicroNetConfig:
-    """Table 1's columns, and what a user may change.
+    """The columns of section 5's table, and what a user may change.
 
     rows: the blocks; stem: channels of the 3 x 1 convolution, and how many the 1 x 3 makes of each; width: of the hidden
     layer of the head; everywhere: Dynamic Shift-Max after every convolution of a block, or after the depthwise ones alone;
