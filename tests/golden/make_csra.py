@@ -1,0 +1,63 @@
+"""Writes csra.json and csra.npz.
+
+python tests/golden/make_csra.py FOLDER      # a clone of Kevinz-code/CSRA at c8480d1, beside torch and torchvision at the versions
+                                             # in reference.py
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import Any
+
+import torch
+import torchvision
+from reference import both_modes, write
+
+RESNET, BASE, LARGE = "csra_resnet101", "csra_vit_base_patch16_224", "csra_vit_large_patch16_224"
+SIZES = {BASE: (768, 12, 12), LARGE: (1024, 24, 16)}  # width, blocks, heads
+
+
+def build_resnet(num_classes: int = 20, csra_heads: int = 1, lam: float = 0.1) -> torch.nn.Module:
+    """The reference on ResNet-101, without published weights."""
+    from pipeline import resnet_csra
+
+    def without_weights(model: torch.nn.Module, **_: Any) -> None:
+        model.fc = torch.nn.Sequential()
+
+    resnet_csra.ResNet_CSRA.init_weights = without_weights
+    return resnet_csra.ResNet_CSRA(csra_heads, lam, num_classes)
+
+
+def build_vit(
+    name: str, num_classes: int = 80, csra_heads: int = 1, lam: float = 0.3, img_size: int = 224, depth: int = 0
+) -> torch.nn.Module:
+    """The reference on a vision transformer. It reads numbers off a tensor as it is built, which one without memory has not."""
+    from pipeline import vit_csra
+
+    width, blocks, heads = SIZES[name]
+    place = torch.get_default_device()
+    with torch.device("cpu"):
+        model = vit_csra.VIT_CSRA(
+            img_size=img_size, embed_dim=width, depth=depth or blocks, num_heads=heads, qkv_bias=True, cls_num_heads=csra_heads,
+            norm_layer=partial(torch.nn.LayerNorm, eps=1e-6), cls_num_cls=num_classes, lam=lam,
+        )  # fmt: skip
+    return model.to(place)
+
+
+def build(name: str, **overrides: Any) -> torch.nn.Module:
+    """The reference of a name."""
+    return build_resnet(**overrides) if name == RESNET else build_vit(name, **overrides)
+
+
+SHORT: dict[str, Any] = {"shape": (3, 64, 64), "num_classes": 10, "depth": 2, "img_size": 64, "batch": 2}
+CASES: dict[str, dict[str, Any]] = both_modes(RESNET, shape=(3, 64, 64), num_classes=10, csra_heads=6, lam=0.4)
+CASES |= both_modes(BASE, csra_heads=4, **SHORT)
+for heads in (1, 2, 8):
+    CASES[f"{BASE}, {heads} heads"] = both_modes(BASE, csra_heads=heads, **SHORT)[f"{BASE} eval"]
+CASES[f"{LARGE} eval"] = both_modes(LARGE, **SHORT)[f"{LARGE} eval"]
+CASES[f"{BASE} whole"] = {"model": BASE, "input": [3, 224, 224], "batch": 1}
+
+if __name__ == "__main__":
+    sys.path.insert(0, sys.argv[1])
+    write("csra", build, CASES, {RESNET: (3, 448, 448), BASE: (3, 224, 224), LARGE: (3, 224, 224)}, [torchvision])
