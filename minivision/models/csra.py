@@ -16,6 +16,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from .. import functional as F
 from .. import nn
 from . import resnet, vit
@@ -31,7 +33,7 @@ def class_attention(scores: Any, temperature: float) -> Any:
     T -> 0 makes it the mean, T -> infinity the largest: that is taken at once where temperature is HARD or infinite.
     """
     if temperature in (HARD, math.inf):
-        return scores.max(-1)
+        return np.max(scores, axis=-1)
     return (F.softmax(temperature * scores, dim=-1) * scores).sum(-1)
 
 
@@ -126,15 +128,15 @@ RESNET101 = CSRAResNetConfig("bottleneck", (3, 4, 23, 3), num_classes=20, img_si
 DIGITS = CSRAResNetConfig("basic", (1, 1), (16, 32), "cifar", in_chans=1, num_classes=10, img_size=8)
 
 
-@register("csra_resnet101", RESNET101, params=42_541_120, macs=1)
+@register("csra_resnet101", RESNET101, params=42_541_120, macs=31_205_457_920)
 @register("csra_digits", DIGITS)
 def build(config: CSRAResNetConfig) -> CSRAResNet:
     """A ResNet with the heads, of the given configuration."""
     return CSRAResNet(config)
 
 
-@register("csra_vit_base_patch16_224", CSRAViTConfig(768, 12, 12, num_classes=80), params=85_860_096, macs=1)
-@register("csra_vit_large_patch16_224", CSRAViTConfig(1024, 24, 16, num_classes=80), params=1, macs=1)
+@register("csra_vit_base_patch16_224", CSRAViTConfig(768, 12, 12, num_classes=80), params=85_860_096, macs=17_575_102_464)
+@register("csra_vit_large_patch16_224", CSRAViTConfig(1024, 24, 16, num_classes=80), params=303_383_552, macs=61_569_744_896)
 def build_vit(config: CSRAViTConfig) -> CSRAViT:
     """A vision transformer with the heads, of the given configuration."""
     return CSRAViT(config)

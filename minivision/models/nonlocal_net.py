@@ -85,8 +85,7 @@ class NonLocalBlock(nn.Module):
     def branch(self, x: Any) -> Any:
         """W_z y.  (B, C, H, W) -> the same"""
         y = self.weights(x) @ tokens(self.g(self.pool(x)))  # (B, N, inner)
-        B, N, inner = y.shape
-        return self.W(y.transpose(1, 2).reshape(B, inner, *x.shape[2:]))  # (B, C, H, W)
+        return self.W(y.transpose(1, 2).reshape(x.shape[0], -1, *x.shape[2:]))  # (B, C, H, W)
 
     def forward(self, x: Any) -> Any:
         """Eq. 6."""
@@ -166,16 +165,14 @@ class NonLocalConfig(resnet.ResNetConfig):
             not 0 <= j < depth for each, depth in zip(after, self.depths, strict=True) for j in each
         ):
             raise ValueError(
-                f"nonlocal_after has for each stage the numbers of some of its blocks, from 0: got {after} for {self.depths} blocks"
+                f"nonlocal_after has for each stage the numbers of some of its blocks, got {after} for {self.depths} blocks"
             )
 
 
-DIGITS = NonLocalConfig(
-    "basic", (1, 1), (16, 32), "cifar", nonlocal_after=((0,), ()), in_chans=1, num_classes=10, img_size=8
-)
+DIGITS = NonLocalConfig("basic", (1, 1), (16, 32), "cifar", nonlocal_after=((0,), ()), in_chans=1, num_classes=10, img_size=8)
 
 
-@register("nonlocal_resnet50", NonLocalConfig("bottleneck", (3, 4, 6, 3)), params=33_000_000, macs=1)
+@register("nonlocal_resnet50", NonLocalConfig("bottleneck", (3, 4, 6, 3)), params=32_915_496, macs=5_560_545_280)
 @register("nonlocal_digits", DIGITS)
 def build(config: NonLocalConfig) -> NonLocalResNet:
     """A ResNet with non-local blocks of the given configuration."""

@@ -1,7 +1,7 @@
 """Writes csra.json and csra.npz.
 
-python tests/golden/make_csra.py FOLDER      # a clone of Kevinz-code/CSRA at c8480d1, beside torch and torchvision at the versions
-                                             # in reference.py
+python tests/golden/make_csra.py FOLDER      # a clone of Kevinz-code/CSRA at c8480d1, beside torch and torchvision at
+                                             # the versions in reference.py
 """
 
 from __future__ import annotations

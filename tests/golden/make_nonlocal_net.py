@@ -64,7 +64,9 @@ PORT = {"scale": False, "pool_first": False}
 ONE = {"nonlocal_after": [[], [1], [], []]}
 CASES: dict[str, dict[str, Any]] = both_modes(NAME, **SMALL) | both_modes(NAME, label="port", **PORT, **SMALL)
 for each in FILES:
-    CASES |= {f"{each} {label}": case for label, case in both_modes(NAME, affinity=each, **PORT, **ONE, **SMALL, label="port").items()}
+    CASES |= {
+        f"{each} {label}": case for label, case in both_modes(NAME, affinity=each, **PORT, **ONE, **SMALL, label="port").items()
+    }
 CASES["port, all positions"] = {**CASES["port eval"], "overrides": {**PORT, **ONE, "sub_sample": False, "num_classes": 10}}
 CASES["whole"] = {"model": NAME, "input": [3, 224, 224], "batch": 1}
 
