@@ -1,0 +1,263 @@
+r"""
+Seeing far: the non-local block
+===============================
+
+A convolution sees its neighbours. What lies far apart in a picture meets only after many layers, or never. How would a network
+answer a question about *two* places at once? The non-local block (Wang et al. 2018) lets every position of a map ask every other
+one. We build its four forms in a few lines, count what it costs, and give it a question that no small window can answer.
+
+:Prerequisites: :doc:`04_convolution`, :doc:`05_attention`
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import minivision as mv
+from minivision import functional as F
+from minivision import lesson, nn, optim
+from minivision.models.nonlocal_net import AFFINITIES, NonLocalBlock
+
+mv.set_num_threads(1)  # so small a network is not worth a second thread
+rng = np.random.default_rng(0)
+
+# %%
+# How far a convolution sees
+# --------------------------
+#
+# Which pixels does one output depend on? Those where its gradient is not zero. :math:`L` convolutions of 3 x 3 reach :math:`L`
+# pixels in each direction and not one more. From one side of a map to the other they need as many layers as it is wide.
+
+
+def seen(model, side=15):  # -> (side, side) of booleans: the pixels that the middle of the output depends on
+    x = mv.tensor(rng.standard_normal((1, 4, side, side)), requires_grad=True)
+    model.double().eval()(x)[0, :, side // 2, side // 2].sum().backward()
+    return np.abs(x.grad.numpy()).sum((0, 1)) > 0
+
+
+def stack(layers):
+    return nn.Sequential(*(nn.Conv2d(4, 4, 3, padding=1) for _ in range(layers)))
+
+
+def awake(**options):  # a block that is past its first step: the norm's factor, 0 at the start, is 1
+    block = NonLocalBlock(4, **options)
+    nn.init.ones_(block.W[1].weight)
+    return block
+
+
+fields = {f"{layers} convolutions of 3 x 3": seen(stack(layers)) for layers in (1, 2, 5)}
+for layers, field in zip((1, 2, 5), fields.values(), strict=True):
+    assert field.sum() == (2 * layers + 1) ** 2
+fields["1 non-local block"] = seen(awake(sub_sample=False))
+assert fields["1 non-local block"].all()
+figure, axes = plt.subplots(1, 4, figsize=(8, 2.5), layout="constrained")
+for axis, (title, field) in zip(axes, fields.items(), strict=True):
+    axis.imshow(field, cmap="Blues", vmin=0, vmax=1.4)
+    axis.plot(7, 7, "r.", markersize=8)
+    axis.set_title(f"{title}\n{field.sum()} of {field.size} pixels", fontsize=9)
+    axis.set(xticks=[], yticks=[])
+figure.suptitle("What the output at the red dot depends on (blue)", fontsize=11)
+
+# %%
+# Every position asks every other
+# -------------------------------
+#
+# Equation 1 of the paper, and equation 6:
+#
+# .. math:: y_i = \frac{1}{C(x)} \sum_j f(x_i, x_j)\, g(x_j), \qquad z_i = W_z y_i + x_i .
+#
+# :math:`g` is a linear map, a 1 x 1 convolution, and so are :math:`\theta` and :math:`\phi` below. :math:`f` says how well two
+# positions agree (section 3.2):
+#
+# ======================  ===============================================================  =================================
+# Gaussian                :math:`e^{x_i^\top x_j}`                                         :math:`C = \sum_j f(x_i, x_j)`
+# embedded Gaussian       :math:`e^{\theta(x_i)^\top \phi(x_j)}`                           the same
+# dot product             :math:`\theta(x_i)^\top \phi(x_j)`                               :math:`C = N`, the positions
+# concatenation           :math:`\operatorname{ReLU}(w^\top [\theta(x_i), \phi(x_j)])`     :math:`C = N`
+# ======================  ===============================================================  =================================
+#
+# An exponential over its sum is a softmax. And concatenation writes no pair out: with :math:`w = [w_1, w_2]` it is
+# :math:`w_1^\top \theta(x_i) + w_2^\top \phi(x_j)`, one column plus one row. On rows of positions, that is all:
+
+
+def non_local(x, affinity, theta, phi, g, w, scale):  # x (N, C) -> y (N, inner)
+    queries, keys = (x, x) if affinity == "gaussian" else (x @ theta, x @ phi)
+    if affinity == "concatenation":
+        f = np.maximum(0, queries @ w[: len(w) // 2, None] + keys @ w[len(w) // 2 :])
+        return f @ (x @ g) / len(x)
+    if affinity == "dot":
+        return queries @ keys.T @ (x @ g) / len(x)
+    f = np.exp(scale * queries @ keys.T)
+    return f @ (x @ g) / f.sum(1, keepdims=True)
+
+
+x = rng.standard_normal((1, 8, 6, 5))
+rows = x[0].reshape(8, 30).T  # (N, C)
+for affinity in AFFINITIES:
+    block = NonLocalBlock(8, affinity=affinity, sub_sample=False).double().eval()
+    for parameter in block.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    zeros = np.zeros((8, 4))
+    maps = [getattr(block, name).weight.numpy()[:, :, 0, 0].T if name == "g" or affinity != "gaussian" else zeros
+            for name in ("theta", "phi", "g")]  # fmt: skip
+    for name in ("theta", "phi", "g") if affinity != "gaussian" else ("g",):
+        nn.init.zeros_(getattr(block, name).bias)
+    w = block.concat_project[0].weight.numpy().reshape(-1) if affinity == "concatenation" else np.zeros(8)
+    y = non_local(rows, affinity, *maps, w, block.scale)
+    mine = block.W(mv.tensor(y.T.reshape(1, 4, 6, 5))).numpy() + x
+    np.testing.assert_allclose(block(mv.tensor(x)).numpy(), mine, rtol=1e-12, atol=1e-12)
+
+# %%
+# The authors' code divides the scores by :math:`\sqrt{\dim \theta}`, the factor ``scale``, which the equations do not show. With
+# it, the embedded Gaussian *is* the attention of a Transformer: on a map of 14 x 14, over 196 positions.
+
+block, x = awake(sub_sample=False).double().eval(), mv.tensor(rng.standard_normal((2, 4, 14, 14)))
+q, k, v = (layer(x).flatten(2).transpose(1, 2) for layer in (block.theta, block.phi, block.g))  # (B, 196, 2)
+y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(2, 2, 14, 14)
+gap = np.abs((block.W(y) + x - block(x)).numpy()).max()
+positions = block.weights(x).shape[-1]
+assert positions == 14 * 14 == 196
+assert gap < 1e-13
+lesson.claim("A1", f"each of {positions} positions weighs {positions}; the output is scaled dot-product attention's to {gap:.0e}")
+
+# %%
+# Nothing, at first
+# -----------------
+#
+# The block goes into networks that are trained already. So its last step is a batch norm whose factor begins at 0 (section 3.3):
+# :math:`z = x`, to the last bit. Then the first gradient reaches that norm alone, for whatever stands before is multiplied by 0.
+
+block, x = NonLocalBlock(8), rng.standard_normal((2, 8, 6, 6)).astype(np.float32)
+z = block(mv.tensor(x))
+np.testing.assert_array_equal(z.numpy(), x)
+(z * mv.tensor(rng.standard_normal(x.shape).astype(np.float32))).sum().backward()
+moved = [name for name, parameter in block.named_parameters() if parameter.grad.numpy().any()]
+print("parameters with a gradient at the first step:", *moved)
+assert moved == ["W.1.weight", "W.1.bias"]
+
+# %%
+# A quarter of the cost
+# ---------------------
+#
+# All pairs of :math:`N` positions cost :math:`N^2` products, twice. But whom one asks need not be so fine: with 2 x 2 positions
+# pooled to one before :math:`\phi` and :math:`g`, each of :math:`N` positions asks :math:`N/4`. The output keeps all.
+
+
+def affinity_macs(**options):  # the multiply-adds of f and of f g: of all, what is not a convolution's
+    counted = mv.profile(NonLocalBlock(1024, **options), (1024, 14, 14)).macs
+    keys = 49 if options.get("sub_sample", True) else 196
+    return counted - 1024 * 512 * (2 * 196 + 2 * keys)
+
+
+full, quarter = affinity_macs(sub_sample=False), affinity_macs()
+assert full == 4 * quarter == 2 * 196 * 196 * 512
+print(f"C = 1024 on 14 x 14: {full:,} multiply-adds between all pairs, {quarter:,} after pooling: a factor of {full / quarter:g}")
+
+# %%
+# Two marks far apart
+# -------------------
+#
+# A picture has a mark near its left edge and one near its right. The network answers *at each mark*: has the other one the same
+# colour? Between the marks lie more pixels than two convolutions of 3 x 3 reach, and the colours are drawn so that one mark tells
+# nothing of the answer. Without the block the network is at chance, and no training can help: that is not measured but known. The
+# same network with one non-local block in its middle is trained beside it.
+
+SIDE, COLOURS = 16, np.array([[1, 0.1, 0.1], [0.1, 0.9, 0.1], [0.2, 0.3, 1], [0.95, 0.85, 0.1]], np.float32)
+SEEDS, STEPS = (1, 6) if lesson.quick() else (3, 300)
+
+
+def pictures(count, rng):  # -> (N, 3, 16, 16), whether both are the same (N), rows and columns of the marks' pixels (N, 2, 4)
+    first, same = rng.integers(4, size=count), rng.integers(2, size=count)
+    second = np.where(same, first, (first + rng.integers(1, 4, size=count)) % 4)
+    top, left = rng.integers(SIDE - 1, size=(count, 2)), rng.integers([0, SIDE - 5], [4, SIDE - 1], size=(count, 2))
+    rows, columns = top[:, :, None] + [0, 0, 1, 1], left[:, :, None] + [0, 1, 0, 1]
+    x = 0.1 * rng.random((count, 3, SIDE, SIDE), dtype=np.float32)
+    x[np.arange(count)[:, None, None], :, rows, columns] = COLOURS[np.stack([first, second], 1)][:, :, None]
+    return x, same.astype(np.float32), rows, columns
+
+
+def network(middle, width=16):  # a logit for each pixel; without the middle, it sees 5 x 5 pixels
+    first = nn.Sequential(nn.Conv2d(3, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1), nn.ReLU())
+    return nn.Sequential(first, middle, nn.Conv2d(width, width, 1), nn.ReLU(), nn.Conv2d(width, 1, 1))
+
+
+def at_marks(model, x, rows, columns):  # x a Tensor -> logits (N, 2, 4)
+    return model(x)[np.arange(len(x))[:, None, None], 0, rows, columns]
+
+
+def right(model, x, same, rows, columns):  # the share of marks' pixels that are answered right
+    with mv.no_grad():
+        answers = at_marks(model.eval(), mv.tensor(x), rows, columns).numpy() > 0
+    model.train()
+    return np.mean(answers == same[:, None, None])
+
+
+def trained(middle, seed):  # -> the model, and its right answers on pictures that it never saw, every so many steps
+    mv.manual_seed(seed)
+    model, rng, test = network(middle()), np.random.default_rng(seed), pictures(500, np.random.default_rng(100 + seed))
+    optimizer, curve = optim.AdamW(model.parameters(), lr=1e-2), []
+    for step in range(STEPS):
+        x, same, *where = pictures(32, rng)
+        logits = at_marks(model, mv.tensor(x), *where)
+        loss = F.binary_cross_entropy_with_logits(logits, np.broadcast_to(same[:, None, None], logits.shape))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if step % (STEPS // 6) == STEPS // 6 - 1:
+            curve.append(right(model, *test))
+    return model, curve
+
+
+KINDS = {"no block": nn.Identity} | {name: (lambda name=name: NonLocalBlock(16, affinity=name)) for name in AFFINITIES}
+runs = {kind: [trained(middle, seed) for seed in range(SEEDS)] for kind, middle in KINDS.items()}
+last = {kind: np.array([curve[-1] for _, curve in several]) for kind, several in runs.items()}
+for kind, found in last.items():
+    print(f"{kind:>13}: right answers at the end, by seed: " + ", ".join(f"{each:.1%}" for each in found))
+
+# %%
+# The network without a block cannot know: the gradient of its answer with respect to the other mark is zero, exactly.
+
+x, same, rows, columns = pictures(1, np.random.default_rng(7))
+for kind, reaches in ("no block", False), ("embedded", True):
+    inputs = mv.tensor(x, requires_grad=True)
+    at_marks(runs[kind][0][0].eval(), inputs, rows, columns)[0, 0].sum().backward()
+    assert inputs.grad.numpy()[0, :, rows[0, 1], columns[0, 1]].any() == reaches
+figure, axis = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
+steps = np.arange(1, 7) * (STEPS // 6)
+for kind, several in runs.items():
+    curves = np.array([curve for _, curve in several])
+    axis.plot(steps, np.median(curves, 0), "k--" if kind == "no block" else "o-", label=kind)
+    axis.fill_between(steps, curves.min(0), curves.max(0), alpha=0.15, color="k" if kind == "no block" else None)
+axis.set(title="Has the other mark the same colour?", xlabel="steps", ylabel="right answers (shaded: all seeds)", ylim=(0.4, 1.03))
+axis.legend(fontsize=9)
+if not lesson.quick():
+    assert np.all(np.abs(last["no block"] - 0.5) < 0.05)
+    assert np.all(last["embedded"] > 0.95)
+
+# %%
+# Where a mark looks
+# ------------------
+#
+# The weights of the middle block, for the query at the left mark's first pixel: each cell is a key, 2 x 2 positions pooled.
+
+model = runs["embedded"][0][0].eval()
+x, same, rows, columns = pictures(4, np.random.default_rng(11))
+with mv.no_grad():
+    weights = model[1].weights(model[0](mv.tensor(x))).numpy()  # (B, 256, 64)
+figure, axes = plt.subplots(2, 4, figsize=(7.5, 4), layout="constrained")
+for i, (above, below) in enumerate(axes.T):
+    query = rows[i, 0, 0] * SIDE + columns[i, 0, 0]
+    above.imshow(np.moveaxis(x[i], 0, -1).clip(0, 1))
+    above.plot(columns[i, 0, 0], rows[i, 0, 0], "w+", markersize=9)
+    below.imshow(weights[i, query].reshape(SIDE // 2, SIDE // 2), cmap="magma", vmin=0)
+    above.set_title("the same" if same[i] else "not the same", fontsize=10)
+    above.set(xticks=[], yticks=[])
+    below.set(xticks=[], yticks=[])
+axes[0, 0].set_ylabel("asked at +")
+axes[1, 0].set_ylabel("where it looks")
+
+# %%
+# Exercises
+# ---------
+#
+# ``minivision exercise start ID`` begins one. ``nonlocal-scores``: how well two positions agree, and no pair written out.
+# ``nonlocal-weights``: from scores to shares, where each form has its own divisor. ``nonlocal-output``: what is added to x.
