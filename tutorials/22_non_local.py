@@ -34,17 +34,14 @@ def seen(model, side=15):  # -> (side, side) of booleans: the pixels that the mi
     return np.abs(x.grad.numpy()).sum((0, 1)) > 0
 
 
-def stack(layers):
-    return nn.Sequential(*(nn.Conv2d(4, 4, 3, padding=1) for _ in range(layers)))
-
-
 def awake(**options):  # a block that is past its first step: the norm's factor, 0 at the start, is 1
     block = NonLocalBlock(4, **options)
     nn.init.ones_(block.W[1].weight)
     return block
 
 
-fields = {f"{layers} convolutions of 3 x 3": seen(stack(layers)) for layers in (2, 5)}
+fields = {f"{layers} convolutions of 3 x 3": seen(nn.Sequential(*(nn.Conv2d(4, 4, 3, padding=1) for _ in range(layers))))
+          for layers in (2, 5)}  # fmt: skip
 assert [field.sum() for field in fields.values()] == [(2 * layers + 1) ** 2 for layers in (2, 5)]
 fields["1 non-local block"] = seen(awake(sub_sample=False))
 assert fields["1 non-local block"].all()
@@ -81,13 +78,11 @@ figure.suptitle("What the output at the red dot depends on (blue)", fontsize=11)
 def non_local(x, affinity, theta, phi, g, w, scale):  # x (N, C) -> y (N, inner)
     queries, keys = (x, x) if affinity == "gaussian" else (x @ theta, x @ phi)
     if affinity == "concatenation":
-        f = np.maximum(0, queries @ w[: len(w) // 2] + (keys @ w[len(w) // 2 :]).T)
-    else:
-        f = queries @ keys.T
-    if affinity in ("gaussian", "embedded"):
-        f = np.exp(scale * f)
-        return f @ (x @ g) / f.sum(1, keepdims=True)
-    return f @ (x @ g) / len(x)
+        return np.maximum(0, queries @ w[: len(w) // 2] + (keys @ w[len(w) // 2 :]).T) @ (x @ g) / len(x)
+    if affinity == "dot":
+        return queries @ keys.T @ (x @ g) / len(x)
+    f = np.exp(scale * queries @ keys.T)
+    return f @ (x @ g) / f.sum(1, keepdims=True)
 
 
 x = rng.standard_normal((1, 8, 6, 5))
@@ -110,8 +105,7 @@ q, k, v = (layer(x).flatten(2).transpose(1, 2) for layer in (block.theta, block.
 y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(2, 2, 14, 14)
 gap = np.abs((block.W(y) + x - block(x)).numpy()).max()
 positions = block.weights(x).shape[-1]
-assert positions == 14 * 14 == 196
-assert gap < 1e-13
+assert (positions, gap < 1e-13) == (196, True)
 lesson.claim("A1", f"each of {positions} positions weighs {positions}; the output is scaled dot-product attention's to {gap:.0e}")
 
 # %%
@@ -143,15 +137,15 @@ def affinity_macs(**options):  # the multiply-adds of f and of f g: of all, what
 
 full, quarter = affinity_macs(sub_sample=False), affinity_macs()
 assert full == 4 * quarter == 2 * 196 * 196 * 512
-print(f"C = 1024 on 14 x 14: {full:,} multiply-adds between all pairs, {quarter:,} after pooling: a factor of {full / quarter:g}")
+print(f"C = 1024 on 14 x 14: {full:,} multiply-adds between all pairs, {quarter:,} after pooling")
 
 # %%
 # Two marks far apart
 # -------------------
 #
 # A mark near the left edge and one near the right, red or blue. The network answers *at each mark*: has the other one the same
-# colour? They are farther apart than two convolutions of 3 x 3 reach, and one mark tells nothing of the answer: without a block the
-# network is at chance, which no training can change. The same network with a block in its middle is trained beside it.
+# colour? They are farther apart than two convolutions of 3 x 3 reach, and one mark tells nothing of the answer: without a block
+# the network is at chance, which no training can change. The same network with a block in its middle is trained beside it.
 
 SIDE, COLOURS = 16, np.array([[1, 0.1, 0.1], [0.2, 0.3, 1]], np.float32)  # red and blue
 SEEDS, STEPS = (1, 6) if lesson.quick() else (3, 240)
@@ -207,11 +201,10 @@ KINDS = {
 }
 runs = {kind: [trained(middle, seed) for seed in range(SEEDS)] for kind, middle in KINDS.items()}
 last = {kind: np.array([curve[-1] for _, curve in several]) for kind, several in runs.items()}
-for kind, found in last.items():
-    print(f"{kind:>17}: right answers at the end, by seed: " + ", ".join(f"{each:.1%}" for each in found))
+print({kind: [f"{each:.1%}" for each in found] for kind, found in last.items()})
 
 # %%
-# The network without a block cannot know: the gradient of its answer with respect to the other mark is zero, exactly.
+# Without a block it cannot know: the gradient of its answer with respect to the other mark is zero, exactly.
 
 x, same, rows, columns = pictures(1, np.random.default_rng(7))
 for kind, reaches in ("no block", False), ("embedded Gaussian", True):
@@ -219,10 +212,9 @@ for kind, reaches in ("no block", False), ("embedded Gaussian", True):
     at_marks(runs[kind][0][0].eval(), inputs, rows, columns)[0, 0].sum().backward()
     assert inputs.grad.numpy()[0, :, rows[0, 1], columns[0, 1]].any() == reaches
 figure, axis = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
-steps = np.arange(1, 7) * (STEPS // 6)
 for kind, several in runs.items():
     curves = np.array([curve for _, curve in several])
-    axis.plot(steps, np.median(curves, 0), "k--" if kind == "no block" else "o-", label=kind)
+    axis.plot(steps := np.arange(1, 7) * (STEPS // 6), np.median(curves, 0), "k--" if kind == "no block" else "o-", label=kind)
     axis.fill_between(steps, curves.min(0), curves.max(0), alpha=0.15, color="k" if kind == "no block" else None)
 axis.set(title="Has the other mark the same colour?", xlabel="steps", ylabel="right (shaded: all seeds)", ylim=(0.4, 1.03))
 axis.legend(fontsize=9)
@@ -234,7 +226,7 @@ if not lesson.quick():
 # Where a mark looks
 # ------------------
 #
-# The weights of the middle block, for the query at the left mark's first pixel: each cell is a key, 2 x 2 positions pooled.
+# The block's weights (below) for the query at the white cross (above): each cell is a key, 2 x 2 positions pooled.
 
 model = runs["embedded Gaussian"][0][0].eval()
 x, same, rows, columns = pictures(4, np.random.default_rng(11))
@@ -249,8 +241,6 @@ for i, (above, below) in enumerate(axes.T):
     above.set_title("the same" if same[i] else "not the same", fontsize=10)
     for axis in (above, below):
         axis.set(xticks=[], yticks=[])
-axes[0, 0].set_ylabel("asked at +")
-axes[1, 0].set_ylabel("where it looks")
 
 # %%
 # Exercises

@@ -18,15 +18,18 @@ RESNET, BASE, LARGE = "csra_resnet101", "csra_vit_base_patch16_224", "csra_vit_l
 SIZES = {BASE: (768, 12, 12), LARGE: (1024, 24, 16)}  # width, blocks, heads
 
 
-def build_resnet(num_classes: int = 20, csra_heads: int = 1, lam: float = 0.1) -> torch.nn.Module:
-    """The reference on ResNet-101, without published weights."""
+def build_resnet(
+    num_classes: int = 20, csra_heads: int = 1, lam: float = 0.1, block: str = "", depths: Any = ()
+) -> torch.nn.Module:
+    """The reference on ResNet-101, or on ResNet-18 where blocks are given, without published weights."""
     from pipeline import resnet_csra
 
     def without_weights(model: torch.nn.Module, **_: Any) -> None:
         model.fc = torch.nn.Sequential()
 
     resnet_csra.ResNet_CSRA.init_weights = without_weights
-    return resnet_csra.ResNet_CSRA(csra_heads, lam, num_classes)
+    depth, width = (18, 512) if (block, list(depths)) == ("basic", [2, 2, 2, 2]) else (101, 2048)
+    return resnet_csra.ResNet_CSRA(csra_heads, lam, num_classes, depth=depth, input_dim=width)
 
 
 def build_vit(
@@ -50,13 +53,13 @@ def build(name: str, **overrides: Any) -> torch.nn.Module:
     return build_resnet(**overrides) if name == RESNET else build_vit(name, **overrides)
 
 
-SHORT: dict[str, Any] = {"shape": (3, 64, 64), "num_classes": 10, "depth": 2, "img_size": 64, "batch": 2}
-CASES: dict[str, dict[str, Any]] = both_modes(RESNET, shape=(3, 64, 64), num_classes=10, csra_heads=6, lam=0.4)
-CASES |= both_modes(BASE, csra_heads=4, **SHORT)
-for heads in (1, 2, 8):
-    CASES[f"{BASE}, {heads} heads"] = both_modes(BASE, csra_heads=heads, **SHORT)[f"{BASE} eval"]
-CASES[f"{LARGE} eval"] = both_modes(LARGE, **SHORT)[f"{LARGE} eval"]
-CASES[f"{BASE} whole"] = {"model": BASE, "input": [3, 224, 224], "batch": 1}
+FEW: dict[str, Any] = {"shape": (3, 64, 64), "num_classes": 10}
+SHORT: dict[str, Any] = {**FEW, "depth": 1, "img_size": 64, "batch": 2}
+CASES: dict[str, dict[str, Any]] = {"csra_resnet101 eval": {"model": RESNET, "input": [3, 64, 64], "batch": 2}}
+CASES |= both_modes(RESNET, label="of 18 layers, 6 heads", block="basic", depths=[2, 2, 2, 2], csra_heads=6, lam=0.4, **FEW)
+for each, heads in ((BASE, 1), (BASE, 2), (BASE, 4), (LARGE, 8)):
+    label = f"{each}, {heads} heads"
+    CASES[label] = {**both_modes(each, csra_heads=heads, **SHORT)[f"{each} eval"], "gradients": each == BASE}
 
 if __name__ == "__main__":
     sys.path.insert(0, sys.argv[1])
