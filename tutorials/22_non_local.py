@@ -237,10 +237,9 @@ with mv.no_grad():
     weights = model[1].weights(model[0](mv.tensor(x))).numpy()  # (B, 256, 64)
 figure, axes = plt.subplots(2, 4, figsize=(7.5, 4), layout="constrained", subplot_kw={"xticks": [], "yticks": []})
 for i, (above, below) in enumerate(axes.T):
-    query = rows[i, 0, 0] * SIDE + columns[i, 0, 0]
     above.imshow(np.moveaxis(x[i], 0, -1).clip(0, 1))
     above.plot(columns[i, 0, 0], rows[i, 0, 0], "w+", markersize=9)
-    below.imshow(weights[i, query].reshape(SIDE // 2, SIDE // 2), cmap="magma", vmin=0)
+    below.imshow(weights[i, rows[i, 0, 0] * SIDE + columns[i, 0, 0]].reshape(SIDE // 2, SIDE // 2), cmap="magma", vmin=0)
     above.set_title("the same" if same[i] else "not the same", fontsize=10)
 
 # %%
