@@ -6,9 +6,12 @@ python tests/golden/make_csra.py FOLDER      # a clone of Kevinz-code/CSRA at c8
 
 from __future__ import annotations
 
+import collections.abc
 import sys
+import types
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import torch
 import torchvision
@@ -39,13 +42,11 @@ def build_vit(
     from pipeline import vit_csra
 
     width, blocks, heads = SIZES[name]
-    place = torch.get_default_device()
-    with torch.device("cpu"):
-        model = vit_csra.VIT_CSRA(
+    with mock.patch.object(torch, "linspace", partial(torch.linspace, device="cpu")):
+        return vit_csra.VIT_CSRA(
             img_size=img_size, embed_dim=width, depth=depth or blocks, num_heads=heads, qkv_bias=True, cls_num_heads=csra_heads,
             norm_layer=partial(torch.nn.LayerNorm, eps=1e-6), cls_num_cls=num_classes, lam=lam,
         )  # fmt: skip
-    return model.to(place)
 
 
 def build(name: str, **overrides: Any) -> torch.nn.Module:
@@ -55,12 +56,14 @@ def build(name: str, **overrides: Any) -> torch.nn.Module:
 
 FEW: dict[str, Any] = {"shape": (3, 64, 64), "num_classes": 10}
 SHORT: dict[str, Any] = {**FEW, "depth": 1, "img_size": 64, "batch": 2}
-CASES: dict[str, dict[str, Any]] = {"csra_resnet101 eval": {"model": RESNET, "input": [3, 64, 64], "batch": 2}}
-CASES |= both_modes(RESNET, label="of 18 layers, 6 heads", block="basic", depths=[2, 2, 2, 2], csra_heads=6, lam=0.4, **FEW)
+CASES: dict[str, dict[str, Any]] = {}
 for each, heads in ((BASE, 1), (BASE, 2), (BASE, 4), (LARGE, 8)):
     label = f"{each}, {heads} heads"
     CASES[label] = {**both_modes(each, csra_heads=heads, **SHORT)[f"{each} eval"], "gradients": each == BASE}
+CASES |= both_modes(RESNET, label="of 18 layers, 6 heads", block="basic", depths=[2, 2, 2, 2], csra_heads=6, lam=0.4, **FEW)
+CASES["csra_resnet101 eval"] = {"model": RESNET, "input": [3, 64, 64], "batch": 2}
 
 if __name__ == "__main__":
     sys.path.insert(0, sys.argv[1])
+    sys.modules["torch._six"] = types.SimpleNamespace(container_abcs=collections.abc)  # which this torch has no more
     write("csra", build, CASES, {RESNET: (3, 448, 448), BASE: (3, 224, 224), LARGE: (3, 224, 224)}, [torchvision])
