@@ -33,7 +33,7 @@ def layer(theta, **options):
 
 
 @pytest.mark.parametrize("theta", [0.0, 0.3, 0.7, 1.0])
-def test_it_is_equation_4(theta):
+def test_it_is_the_sum_of_section_3_1(theta):
     """Sum by sum, with zeros around the image: theta sum w (x_n - x_0) + (1 - theta) sum w x_n."""
     cdc, x = layer(theta), noise("x", (2, 5, 6, 7)).astype(np.float64)
     around, w = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1))), cdc.conv.weight.numpy()

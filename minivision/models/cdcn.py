@@ -28,7 +28,7 @@ SIDE = 3  # of every kernel but the attention's
 
 
 class CDConv2d(nn.Module):
-    """Eq. 4: y(p) = theta sum_n w(n) (x(p + n) - x(p)) + (1 - theta) sum_n w(n) x(p + n), n over the 3 x 3 neighbours.
+    """Section 3.1: y(p) = theta sum_n w(n) (x(p + n) - x(p)) + (1 - theta) sum_n w(n) x(p + n), n over the 3 x 3 neighbours.
 
     theta 0 is the usual convolution; theta 1 sees differences alone, and gives the same for x and x + c away from the border
     (with padding_mode "replicate", everywhere). No bias: a norm follows.
@@ -40,7 +40,7 @@ class CDConv2d(nn.Module):
         self.theta = theta
 
     def forward(self, x: Any) -> Any:
-        """Eq. 5: w * x - theta (sum_n w(n)) x, a second convolution of 1 x 1.  (B, inputs, H, W) -> (B, outputs, H, W)"""
+        """As section 3.1 computes it: w * x - theta (sum_n w(n)) x, the latter a 1 x 1 convolution.  -> (B, outputs, H, W)"""
         y = self.conv(x)
         if self.theta == 0.0:
             return y
@@ -72,12 +72,12 @@ def layers(widths: tuple[int, ...], theta: float, padding_mode: str = "zeros") -
 
 
 def block(widths: tuple[int, ...], theta: float) -> nn.Sequential:
-    """Table 1: one level, and half its side behind it.  (B, widths[0], H, W) -> (B, widths[-1], H / 2, W / 2)"""
+    """Section 3.2: one level, and half its side behind it.  (B, widths[0], H, W) -> (B, widths[-1], H / 2, W / 2)"""
     return nn.Sequential(*layers(widths, theta), nn.MaxPool2d(3, stride=2, padding=1))
 
 
 class SpatialAttention(nn.Module):
-    """Section 3.3: where to look, from the mean and the largest over channels.  (B, C, H, W) -> (B, 1, H, W) in 0..1"""
+    """Section 3.3 (MAFM): where to look, from the mean and the largest over channels.  (B, C, H, W) -> (B, 1, H, W) in 0..1"""
 
     def __init__(self, kernel: int) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class SpatialAttention(nn.Module):
 
 
 class CDCN(nn.Module):
-    """Table 1, figure 4: images (B, C, H, W) -> depth (B, 32, 32), from maps of three levels, each resized to 32 x 32."""
+    """Section 3.2, with attention 3.3: images (B, C, H, W) -> depth (B, 32, 32) from maps of three levels."""
 
     def __init__(self, config: CDCNConfig) -> None:
         super().__init__()
@@ -162,7 +162,7 @@ def fuse_all(module: Any) -> Any:
 
 
 def contrasts(depth: Any) -> Any:
-    """Eq. 6's kernels: each of 8 neighbours less the middle.  (B, H, W) -> (B, 8, H - 2, W - 2)"""
+    """Section 3.2's kernels: each of 8 neighbours less the middle.  (B, H, W) -> (B, 8, H - 2, W - 2)"""
     kernels = np.zeros((9, 1, SIDE, SIDE), depth.dtype)
     kernels.reshape(9, 9)[np.diag_indices(9)] = 1.0
     kernels[:, :, 1, 1] -= 1.0
@@ -170,7 +170,7 @@ def contrasts(depth: Any) -> Any:
 
 
 def contrastive_depth_loss(predicted: Any, target: Any) -> Any:
-    """Eq. 6: the mean of (contrast of predicted - contrast of target)^2 over images, 8 directions and inner pixels.
+    """Section 3.2: the mean of (contrast of predicted - contrast of target)^2 over images, 8 directions and inner pixels.
 
     predicted, target (B, H, W), H and W at least 3 -> a number. A constant off costs nothing: what counts is relief.
     """
@@ -194,7 +194,7 @@ def contrastive_depth_gradient(predicted: np.ndarray, target: np.ndarray) -> np.
 
 
 def depth_loss(predicted: Any, target: Any) -> Any:
-    """Eq. 7: mean squared error and contrastive depth loss.  predicted, target (B, H, W) -> a number"""
+    """Section 3.2: mean squared error and contrastive depth loss.  predicted, target (B, H, W) -> a number"""
     return F.mse_loss(predicted, target) + contrastive_depth_loss(predicted, target)
 
 
@@ -203,7 +203,7 @@ def depth_loss(predicted: Any, target: Any) -> Any:
 
 @dataclass(frozen=True)
 class CDCNConfig:
-    """Table 1 (CDCN) and figure 5 (CDCN++), and what a user may change.
+    """Section 3.2 (CDCN) and 3.3 (CDCN++), and what a user may change.
 
     blocks: the widths of each level; head: of what comes behind; attention: on each level, as CDCN++ has it; theta: how much
     of a convolution is differences; map_size: the depth map's side in pixels; img_size: that counts are given for, while any

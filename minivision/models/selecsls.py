@@ -83,9 +83,9 @@ class SelecSLS(nn.Module):
         """What forward_maps gives: the last map of each stride."""
         stride, last = self.config.stem_stride, -1
         found = [FeatureInfo("stem.2", self.stem_width, stride)]
-        for (_, outputs), step in zip(self.config.stages, self.config.strides, strict=True):
-            stride, last = stride * step, last + len(outputs)
-            found.append(FeatureInfo(f"features.{last}", outputs[-1], stride))
+        for (_, widths), step in zip(self.config.stages, self.config.strides, strict=True):
+            stride, last = stride * step, last + len(widths)
+            found.append(FeatureInfo(f"features.{last}", widths[-1], stride))
         for i, (outputs, _, step) in enumerate(self.config.head):
             stride *= step
             found.append(FeatureInfo(f"head.{i}", outputs, stride))

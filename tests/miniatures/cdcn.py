@@ -16,10 +16,10 @@ def smaller(config: CDCNConfig) -> CDCNConfig:
 
 
 def relief(y):
-    """Depth as three faces would have it: a pyramid, flat, a slope."""
-    ramp = np.arange(y.shape[-1], dtype=y.dtype)
+    """Depth from 0 to 1/2, as a face, a photograph and a slope have it."""
+    ramp = np.linspace(0.0, 0.5, y.shape[-1])
     hill = np.minimum(ramp, ramp[::-1])
-    wanted = np.stack([np.add.outer(hill, hill), np.zeros(y.shape[1:], y.dtype), np.add.outer(ramp, 0 * ramp)])
+    wanted = np.stack([np.add.outer(hill, hill), np.zeros(y.shape[1:]), np.add.outer(ramp, 0.0 * ramp)])
     return depth_loss(y, wanted.astype(y.dtype))
 
 
@@ -28,4 +28,4 @@ def smaller_classifier(config: CDCClassifierConfig) -> CDCClassifierConfig:
     return replace(config, widths=(8, 12), num_classes=5)
 
 
-MINIATURES = {CDCNConfig: Miniature(smaller, relief, lr=3e-2), CDCClassifierConfig: Miniature(smaller_classifier, lr=1e-2)}
+MINIATURES = {CDCNConfig: Miniature(smaller, relief, lr=1e-2), CDCClassifierConfig: Miniature(smaller_classifier, lr=1e-2)}
