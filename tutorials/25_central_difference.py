@@ -59,7 +59,11 @@ w = layer.conv.weight.numpy()
 for theta in (0.0, 0.7, 1.0):
     layer.theta = theta
     y = differences(x, w, theta)
-    for other in (one_convolution(x, w, theta), layer(mv.tensor(x[None])).numpy()[0], layer.fused()(mv.tensor(x[None])).numpy()[0]):
+    for other in (
+        one_convolution(x, w, theta),
+        layer(mv.tensor(x[None])).numpy()[0],
+        layer.fused()(mv.tensor(x[None])).numpy()[0],
+    ):
         np.testing.assert_allclose(other, y, rtol=0, atol=1e-13)
         gaps.append(np.abs(other - y).max())
     moved.append((differences(x + 1.0, w, theta) - y)[:, 1:-1, 1:-1])
@@ -77,7 +81,8 @@ lesson.claim("C13", f"sum of differences, two convolutions and one with an edite
 # needs the two (or the edit on the tape), for the weight in the middle hangs on all nine.
 
 whole = mv.models.entry("cdcn")
-print(f"CDCN: {whole.params:,} parameters, {whole.macs / 1e9:.1f} G multiply-adds in two convolutions, {whole.macs * 0.9e-9:.1f} G in one")
+billions = whole.macs / 1e9
+print(f"CDCN: {whole.params:,} parameters, {billions:.1f} G multiply-adds in two convolutions, {billions * 9 / 10:.1f} G in one")
 
 # %%
 # What it sees
@@ -93,7 +98,7 @@ figure, axes = plt.subplots(2, 4, figsize=(7, 3.8), layout="constrained")
 for row, image, name in zip(axes, (digit, lit), ("as it is", "lamp at the right"), strict=True):
     seen = [differences(np.pad(image, 1, mode="edge")[None], kernel, theta)[0, 1:-1, 1:-1] for theta in (0.0, 0.7, 1.0)]
     for axis, picture, title in zip(row, [image, *seen], ["image", "θ = 0", "θ = 0.7", "θ = 1"], strict=True):
-        limits = {"vmin": -1, "vmax": 6} if title == "image" else {"vmin": -6 + 4 * (title == "θ = 1"), "vmax": 6 - 4 * (title == "θ = 1")}
+        limits = {"vmin": -1, "vmax": 6} if title == "image" else {"vmin": -4, "vmax": 4}
         axis.imshow(picture, cmap="gray" if title == "image" else "RdBu_r", **limits)
         axis.set(title=title, xticks=[], yticks=[])
     row[0].set_ylabel(name)
@@ -103,7 +108,7 @@ for row, image, name in zip(axes, (digit, lit), ("as it is", "lamp at the right"
 # -----------------------
 #
 # Networks of a few CDC layers read scikit-learn's digits, each for another :math:`\theta`. They are trained in constant light and
-# tested with a random constant added to every image, uniform in :math:`\pm a`; ink and paper are 2.66 apart. Around the images
+# tested with a random constant added to every image, uniform in :math:`\pm a`; ink and paper are about two and a half apart. Around the images
 # the border's pixels are repeated, where zeros would give the light away.
 
 THETAS = [0.0, 0.7, 1.0] if lesson.quick() else [0.0, 0.5, 0.7, 1.0]
@@ -145,9 +150,21 @@ figure, axes = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
 for theta, runs, shade in zip(THETAS, right, plt.cm.viridis(np.linspace(0, 0.9, len(THETAS))), strict=True):
     axes.plot(OFFSETS, runs.mean(0), "o-", color=shade, label=f"θ = {theta}")
     axes.fill_between(OFFSETS, runs.min(0), runs.max(0), color=shade, alpha=0.15)
-    print(f"theta {theta}: " + ", ".join(f"offset {a}: {low:.0%} to {high:.0%}" for a, low, high in zip(OFFSETS, runs.min(0), runs.max(0), strict=True)))
+    spread = zip(OFFSETS, runs.min(0), runs.max(0), strict=True)
+    print(f"theta {theta}: " + ", ".join(f"offset {a}: {low:.0%} to {high:.0%}" for a, low, high in spread))
 axes.set(title=f"Digits in another light ({SEEDS} seeds: mean and range)", xlabel="largest offset a", ylabel="right answers")
 axes.legend()
+
+# %%
+# In the light of the training all are alike. In another one the plain convolution loses most of its answers, and differences keep
+# theirs: at :math:`\theta = 1` all of them, whatever the constant is (the assertion above: the same logits, to rounding), for the
+# first layer does not see it. At the paper's 0.7 three tenths of it get through, and some pixels' worth of brightness with them.
+# Taking the mean off each image would do the same to a constant; to a lamp at the side, only a difference does.
+
+if not lesson.quick():
+    assert np.ptp(right[:, :, 0]) < 0.03
+    assert right[-1, :, -1].min() > right[0, :, -1].max() + 0.3
+    assert right[THETAS.index(0.7), :, -1].min() > right[0, :, -1].max() + 0.2
 
 # %%
 # A face, or a photograph of one
@@ -189,7 +206,7 @@ def scenes(count, seed, light):
     return (4 * (np.array(images) - 0.4)).astype(np.float32), np.array(depths, np.float32), np.array(real)
 
 
-PARTS = (0.0, 0.7, 1.0)  # theta
+PARTS = (0.0, 0.7)  # theta
 COUNT, EPOCHS = (64, 1) if lesson.quick() else (256, 12)
 LIGHTS = {"light of the training": 0.05, "another light": 0.6}
 WIDTHS = {"stem": 8, "blocks": ((12, 12), (12, 12), (12, 12)), "head": (16, 8), "map_size": MAP, "in_chans": 1}
@@ -209,4 +226,39 @@ for (k, theta), seed in [(pair, seed) for pair in enumerate(PARTS) for seed in r
     kept[theta] = [predict(model, images) for images, _, _ in tests.values()]
     faces[k, seed] = [np.mean(told(seen, middle) == real) for seen, (_, _, real) in zip(kept[theta], tests.values(), strict=True)]
 for name, runs in zip(PARTS, faces, strict=True):
-    print("theta", name, {light: f"{low:.0%} to {high:.0%}" for light, low, high in zip(LIGHTS, runs.min(0), runs.max(0), strict=True)})
+    print(
+        "theta",
+        name,
+        {light: f"{low:.0%} to {high:.0%}" for light, low, high in zip(LIGHTS, runs.min(0), runs.max(0), strict=True)},
+    )
+
+(images, depths, real), seen = tests["another light"], {theta: each[1] for theta, each in kept.items()}
+chosen = [*np.flatnonzero(real)[:3], *np.flatnonzero(~real)[:3]]
+figure, axes = plt.subplots(4, 6, figsize=(7, 4.9), layout="constrained")
+for column, i in enumerate(chosen):
+    pictures = {"image": images[i, 0], "true depth": depths[i], "θ = 0": seen[0.0][i], "θ = 0.7": seen[0.7][i]}
+    for axis, (name, picture) in zip(axes[:, column], pictures.items(), strict=True):
+        axis.imshow(picture, cmap="gray" if name == "image" else "magma", **({} if name == "image" else {"vmin": 0, "vmax": 1.1}))
+        axis.set(xticks=[], yticks=[], ylabel=name if column == 0 else "")
+    axes[0, column].set_title("face" if real[i] else "photograph", fontsize=10)
+figure.suptitle("Another light (each image in its own grey scale)")
+
+# %%
+# In the light of the training both tell faces from photographs, and draw their depth. In another light both get worse, and a few
+# seeds do not tell which is worse: the ranges overlap. What was exact in the first part is not here: at 0.7 three tenths of a
+# constant pass each layer, and the zeros around every map stay as they are when the light changes. The paper finds 0.7 best on
+# OULU-NPU and an error (ACER) of 1.0 % there, 0.2 % for CDCN++ with its searched widths and attention: reported by the paper, not
+# checked here. The map is learned from two losses, and the second sees relief only:
+
+p = mv.tensor(rng.standard_normal((2, 6, 6)), requires_grad=True)
+truth = rng.standard_normal((2, 6, 6))
+cdcn.contrastive_depth_loss(p, mv.tensor(truth)).backward()
+np.testing.assert_allclose(cdcn.contrastive_depth_gradient(p.numpy(), truth), p.grad.numpy(), rtol=0, atol=1e-14)
+assert cdcn.contrastive_depth_loss(mv.tensor(truth + 5.0), mv.tensor(truth)).item() < 1e-25
+
+# %%
+# Exercises
+# ---------
+#
+# ``minivision exercise start ID``. ``edited-kernel``: one number of nine. ``central-difference``: the layer, with a gradient through
+# both of its terms. ``contrastive-depth-gradient``: what relief pulls at.
