@@ -150,9 +150,8 @@ for theta, runs, shade in zip(THETAS, right, plt.cm.viridis(np.linspace(0, 0.9, 
     axes.fill_between(OFFSETS, runs.min(0), runs.max(0), color=shade, alpha=0.15)
     spread = zip(OFFSETS, runs.min(0), runs.max(0), strict=True)
     print(f"theta {theta}: " + ", ".join(f"offset {a}: {low:.0%} to {high:.0%}" for a, low, high in spread))
-axes.set(title=f"Digits in another light ({SEEDS} seeds: mean and range)", ylabel="right answers")
-axes.set_xlabel(f"largest offset a (ink and paper are {np.ptp(digits.test_images[:]):.1f} apart)")
-axes.legend()
+axes.set(title=f"Digits in another light ({SEEDS} seeds: mean and range)", xlabel="largest offset a", ylabel="right answers")
+axes.legend(title=f"ink and paper: {np.ptp(digits.test_images[:]):.1f} apart")
 
 # %%
 # In the light of the training all are alike. In another one the plain convolution loses most of its answers, and differences keep
