@@ -203,16 +203,16 @@ print(f"test accuracy with long skips {ranges[0]}, without {ranges[1]}")
 
 # %%
 # Without the long skip, a gradient that goes to the start of a stage has to pass through every block of it; with it, one block
-# is enough. On average the loss falls sooner with it, from the first epochs on, and the fewer weights do not hold it back. But the
-# ranges overlap in the end, and not every seed answers more of the test: so few epochs say how soon a network learns, not where it
-# ends. Of speed, what is counted (half of the numbers written) is not what a clock shows: here a convolution's time is its
-# multiplications, and those are nearly ResNet-50's.
+# is enough. On average the loss falls sooner with it, from the first epochs on, and the fewer weights do not hold it back. But
+# the ranges overlap in the end, and not every seed answers more of the test: so few epochs say how soon a network learns, not
+# where it ends. Of speed, what is counted (half of the numbers written) is not what a clock shows: here a convolution's time
+# is its multiplications, and those are nearly ResNet-50's.
 
 assert lesson.quick() or np.all(curves[0].mean(0)[1:6] < curves[1].mean(0)[1:6])
 speeds = ", ".join(f"{name} at {each:.2f}" for name, each in zip(NAMES[1:], middle[1:], strict=True))
 lesson.claim("C15", f"on this machine's CPU {speeds} times ResNet-50's speed (one image, random weights; {min(fewer[1:]):.2f} to "
              f"{max(fewer[1:]):.2f} times fewer multiply-adds); its accuracy is quoted, not checked. On digits, after {EPOCHS} "
-             f"epochs, long skips change right answers by {more.min():+.0%} to {more.max():+.0%}, at no more weights ({SEEDS} seeds)",
+             f"epochs, long skips change right answers by {more.min():+.0%} to {more.max():+.0%} ({SEEDS} seeds, no more weights)",
              "holds at this scale" if np.all(low[1:] > 1.0) else "does not hold here")  # fmt: skip
 
 # %%
