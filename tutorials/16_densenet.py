@@ -125,8 +125,8 @@ np.testing.assert_allclose(tied, F.conv2d(mv.tensor(sum(x)), mv.tensor(V)).numpy
 # Residual ones have two stages of two blocks (nine convolutions), dense ones two blocks of three layers (fourteen). Multiply-adds
 # are shown too: parameters are not all that a network costs.
 
-SEEDS, EPOCHS = (1, 1) if lesson.quick() else (3, 8)
-WIDTHS, GROWTHS = ((2,), (1,)) if lesson.quick() else ((2, 3, 4, 6), (2, 3, 4))
+SEEDS, EPOCHS = (1, 1) if lesson.quick() else (3, 10)
+WIDTHS, GROWTHS = ((2,), (1,)) if lesson.quick() else ((2, 4, 6), (2, 3, 4))
 FAMILIES = {
     "residual": ("resnet_digits", [{"depths": (2, 2), "widths": (w, 2 * w)} for w in WIDTHS]),
     "dense": ("densenet_digits", [{"depths": (3, 3), "growth_rate": g, "stem_width": 2 * g} for g in GROWTHS]),

@@ -166,7 +166,7 @@ class InceptionV4(nn.Module):
     def __init__(self, config: InceptionV4Config) -> None:
         super().__init__()
         self.config, make = config, Layers(config.narrow)
-        small = [ConvNorm(config.in_chans, 384 // make.narrow, 3)]
+        small: list[nn.Module] = [ConvNorm(config.in_chans, 384 // make.narrow, 3)]
         first = stem(make, config.in_chans) if config.stem == "imagenet" else small
         a, b, c = config.depths
         stages = [

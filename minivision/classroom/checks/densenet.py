@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from ...functional import conv2d
@@ -52,7 +55,11 @@ def names(student: Student, rng: np.random.Generator) -> None:
     for old, new in [("norm.1", "norm1"), ("norm.2", "norm2")]:
         w, var = rng.standard_normal(3), rng.uniform(1.0, 2.0, 3)
         came = {f"{layer}.{old}.weight": w, f"{layer}.{old}.running_var": var, "features.norm5.running_var": var}
-        wanted = {f"{layer}.{new}.weight": w, f"{layer}.{new}.running_var": var, "features.norm5.running_var": var}
+        wanted: dict[str, Any] = {
+            f"{layer}.{new}.weight": w,
+            f"{layer}.{new}.running_var": var,
+            "features.norm5.running_var": var,
+        }
         zeros = {f"{layer}.{new}.num_batches_tracked": 0, "features.norm5.num_batches_tracked": 0}
         _same(student(came), {**wanted, **zeros}, f"for the keys {', '.join(came)}")
         counted = {**came, f"{layer}.{old}.num_batches_tracked": np.array(7)}
@@ -65,7 +72,7 @@ def names(student: Student, rng: np.random.Generator) -> None:
     _same(student(came), {f"{layer}.conv1.weight": kernel, "features.transition1.conv.weight": kernel}, "for a conv.1")
 
 
-def _same(got: object, wanted: dict[str, object], label: str) -> None:
+def _same(got: object, wanted: Mapping[str, Any], label: str) -> None:
     """Equal keys, in any order, and equal values."""
     keys = sorted(got) if isinstance(got, dict) else got
     expect_that(keys == sorted(wanted), f"the keys {label}", ", ".join(sorted(wanted)), keys)
