@@ -172,6 +172,7 @@ for axes, i, title in zip(panels, (0, 1), ("parameters", "multiply-adds of one i
         spread = np.stack([mean - errors.min(axis=1), errors.max(axis=1) - mean])
         axes.errorbar(costs[:, i], mean, spread, fmt="o-", capsize=3, label=family)
     axes.set(xscale="log", yscale="log", title=f"by {title}", xlabel=title)
+    axes.tick_params(which="minor", labelbottom=False)
 panels[0].set_ylabel("wrong on test digits (bars: three seeds)")
 panels[0].legend()
 
@@ -188,9 +189,9 @@ lesson.claim("C4", f"on digits, over {SEEDS} seeds, dense networks need {told} t
 assert lesson.quick() or np.all((shares > 0.5) & (shares < 2.0))
 
 # %%
-# The saving does not show here: on images of 8 x 8 pixels both families stand about on one line of errors over parameters, and by
-# multiply-adds the dense ones are behind. The paper's claim is about networks with far more layers and maps to choose from (its
-# figure 3; not checked here). Three layers a block may find too little that is worth reading again.
+# The saving does not show here: on images of 8 x 8 pixels both families lie about on one line, by parameters as by multiply-adds,
+# and what is between them is less than what is between seeds. The paper's claim is about networks with far more layers and maps
+# to choose from (its figure 3; not checked here). Three layers a block may find too little that is worth reading again.
 #
 # What is read again
 # ------------------

@@ -169,13 +169,9 @@ class InceptionV4(nn.Module):
         small: list[nn.Module] = [ConvNorm(config.in_chans, 384 // make.narrow, 3)]
         first = stem(make, config.in_chans) if config.stem == "imagenet" else small
         a, b, c = config.depths
-        stages = [
-            [inception_a(make) for _ in range(a)],
-            [inception_b(make) for _ in range(b)],
-            [InceptionC(make) for _ in range(c)],
-        ]
-        modules = [*first, *stages[0], reduction_a(make), *stages[1], reduction_b(make), *stages[2]]
-        self.features = nn.Sequential(*modules)
+        to_17 = [*(inception_a(make) for _ in range(a)), reduction_a(make)]
+        to_8 = [*(inception_b(make) for _ in range(b)), reduction_b(make)]
+        self.features = nn.Sequential(*first, *to_17, *to_8, *(InceptionC(make) for _ in range(c)))
         self.head_drop = nn.Dropout(config.drop_rate)
         self.last_linear = nn.Linear(1536 // make.narrow, config.num_classes) if config.num_classes else nn.Identity()
 
