@@ -83,17 +83,21 @@ def hold_gradients(leaves, arrays, bound):
 
 @pytest.mark.parametrize("name", [name for notes in NOTES.values() for name in notes["models"] if name in mv.list_models()])
 def test_its_maps_are_as_described(name):
-    """Channels and strides of features_only are those of the maps, and choosing some gives the same ones."""
+    """Channels and strides of features_only are those of the maps, and choosing some gives the same ones.
+
+    A map grows by one pixel for each stride by which the image does, with or without padding.
+    """
     try:
         model = mv.create_model(name, features_only=True, num_classes=0).eval()
     except TypeError:
         pytest.skip("it has no maps: it is no backbone of a detector")
-    side = 2 * max(each.stride for each in model.feature_info)
-    x = mv.tensor(noise("input", (1, 3, side, side)))
+    largest = max(each.stride for each in model.feature_info)
+    side = max(largest, getattr(model.model, "smallest", 0))
+    small, x = (mv.tensor(noise("input", (1, 3, size, size))) for size in (side, side + largest))
     with mv.no_grad():
-        maps = model(x)
+        fewer, maps = model(small), model(x)
         last = mv.models.FeatureMaps(model.model, [-1])(x)[0]
-    assert [(y.shape[1], side // y.shape[2], side // y.shape[3]) for y in maps] == [
-        (each.channels, each.stride, each.stride) for each in model.feature_info
-    ]
+    wanted = [(each.channels, largest // each.stride, largest // each.stride) for each in model.feature_info]
+    grown = [(y.shape[1], y.shape[2] - z.shape[2], y.shape[3] - z.shape[3]) for y, z in zip(maps, fewer, strict=True)]
+    assert grown == wanted
     np.testing.assert_array_equal(last.numpy(), maps[-1].numpy())
