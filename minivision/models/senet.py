@@ -26,12 +26,12 @@ from .resnet import BasicBlock, Bottleneck, ResNet, ResNetConfig, initialise, st
 class SqueezeExcitation(nn.Module):
     """Section 3: s = sigmoid(W2 ReLU(W1 z)) of the channels' means z, and each channel times its own s.
 
-    channels: C; reduction: r, from C to C / r and back.
+    channels: C; reduction: r, from C to C / r and back; narrowest: what C / r is at least.
     """
 
-    def __init__(self, channels: int, reduction: int = 16) -> None:
+    def __init__(self, channels: int, reduction: int = 16, narrowest: int = 1) -> None:
         super().__init__()
-        narrow = max(channels // reduction, 1)
+        narrow = max(channels // reduction, narrowest)
         self.fc1 = nn.Conv2d(channels, narrow, 1)
         self.fc2 = nn.Conv2d(narrow, channels, 1)
 
@@ -56,11 +56,11 @@ def added_weights(channels: tuple[int, ...], depths: tuple[int, ...], reduction:
 # ----------------------------------------------------------------------------------------------- section 3.3, figure 3: SE-ResNet
 
 
-def gated(block: nn.Module, name: str, channels: int, reduction: int) -> None:
+def gated(block: Any, name: str, channels: int, config: SEConfig) -> None:
     """Gives a residual block its gates; the shortcut is registered after them, as in the checkpoints."""
     downsample = block.downsample
     del block.downsample
-    block.add_module(name, SqueezeExcitation(channels, reduction))
+    block.add_module(name, SqueezeExcitation(channels, config.reduction, config.narrowest))
     block.downsample = downsample
 
 
@@ -69,7 +69,7 @@ class SEBasicBlock(BasicBlock):
 
     def __init__(self, inputs: int, width: int, stride: int, config: SEConfig) -> None:
         super().__init__(inputs, width, stride, config)
-        gated(self, "se", width, config.reduction)
+        gated(self, "se", width, config)
         nn.init.zeros_(self.bn2.weight)
 
     def branch(self, x: Any) -> Any:
@@ -82,7 +82,7 @@ class SEBottleneck(Bottleneck):
 
     def __init__(self, inputs: int, width: int, stride: int, config: SEConfig) -> None:
         super().__init__(inputs, width, stride, config)
-        gated(self, "se", width * self.expansion, config.reduction)
+        gated(self, "se", width * self.expansion, config)
         nn.init.zeros_(self.bn3.weight)
 
     def branch(self, x: Any) -> Any:
@@ -106,7 +106,7 @@ class LegacySEBottleneck(Bottleneck):
         super().__init__(inputs, width, stride, config)
         self.conv1 = nn.Conv2d(inputs, width, 1, stride=stride, bias=False)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        gated(self, "se_module", width * self.expansion, config.reduction)
+        gated(self, "se_module", width * self.expansion, config)
 
     def branch(self, x: Any) -> Any:
         """s F(x).  (B, C, H, W) -> (B, 4 width, H / stride, W / stride)"""
@@ -166,9 +166,10 @@ class LegacySEResNet(nn.Module):
 
 @dataclass(frozen=True)
 class SEConfig(ResNetConfig):
-    """ResNetConfig, and r of section 3.2: how much narrower the gates' middle is."""
+    """ResNetConfig, and the gates' middle: r of section 3.2, and timm's least width."""
 
     reduction: int = 16
+    narrowest: int = 8
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ class LegacySEConfig(SEConfig):
 DIGITS = SEConfig("basic", (1, 1), (16, 32), "cifar", in_chans=1, num_classes=10, img_size=8, reduction=4)
 
 
-@register("seresnet18", SEConfig("basic", (2, 2, 2, 2)), params=11_778_592, macs=1_814_160_384)
+@register("seresnet18", SEConfig("basic", (2, 2, 2, 2)), params=11_779_624, macs=1_814_161_408)
 @register("seresnet50", SEConfig("bottleneck", (3, 4, 6, 3)), params=28_088_024, macs=4_091_699_200)
 @register("seresnet_digits", DIGITS)
 def build(config: SEConfig) -> SEResNet:
