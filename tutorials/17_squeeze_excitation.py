@@ -81,7 +81,7 @@ print(f"parameters: {plain.parameters:,} + {extra:,} ({extra / plain.parameters:
 # weights can leave it out, because it may be any. But a channel's absolute values tell how loud it is, and their mean is what a
 # squeeze sees. We make the channels non-negative (their absolute values), so that their means show the noise.
 
-SIDE, COUNT = 8, 6
+SIDE, COUNT, LOUD, QUIET = 8, 6, 10.0, 1.0
 
 
 def pictures(n, rng):  # -> (n, COUNT, SIDE, SIDE), classes, which channel is the nuisance
@@ -89,7 +89,7 @@ def pictures(n, rng):  # -> (n, COUNT, SIDE, SIDE), classes, which channel is th
     for picture, label, at in zip(image[:, 0], labels, rng.integers(1, SIDE - 1, (n, 2)), strict=True):
         picture[at[0]] += 1.0 if label else 0.4
         picture[:, at[1]] += 0.4 if label else 1.0
-    loud = np.where(np.arange(COUNT) == nuisance[:, None], 4.0, 0.4)[:, :, None, None]
+    loud = np.where(np.arange(COUNT) == nuisance[:, None], LOUD, QUIET)[:, :, None, None]
     return np.abs(image + loud * rng.standard_normal((n, COUNT, SIDE, SIDE))).astype(np.float32), labels, nuisance
 
 
@@ -116,11 +116,43 @@ def train(kind, seed, steps):  # -> the model, and its share of right answers on
 
 
 NEW = pictures(500 if lesson.quick() else 2000, np.random.default_rng(10**6))
-SEEDS, STEPS = (1, 20) if lesson.quick() else (3, 400)
+SEEDS, STEPS = (1, 20) if lesson.quick() else (3, 250)
 KINDS = ("plain", "plain, wider", "gated")
 runs = {(kind, seed): train(kind, seed, STEPS) for kind in KINDS for seed in range(SEEDS)}
 right = np.array([[runs[kind, seed][1] for seed in range(SEEDS)] for kind in KINDS])
 for kind, row in zip(KINDS, right, strict=True):
     count = sum(p.numpy().size for p in runs[kind, 0][0].parameters())
     print(f"{kind:>13}: {count} parameters, right {', '.join(f'{share:.1%}' for share in row)}")
-    print()
+
+# %%
+# More channels in the convolutions do not buy what the gates do: what has to be decided for each image, fixed weights cannot.
+
+figure, axes = plt.subplots(figsize=(6.5, 2.6), layout="constrained")
+for row, shares in enumerate(right):
+    axes.plot(shares, np.full(SEEDS, row), "o", alpha=0.6)
+    axes.plot(shares.mean(), row, "k|", markersize=16)
+axes.set(title=f"Right answers on new pictures, {SEEDS} seeds (bar: mean)", yticks=range(len(KINDS)), ylim=(len(KINDS) - 0.5, -0.5))
+axes.set_yticklabels(KINDS)
+
+# %%
+# What the gates say
+# ------------------
+#
+# No one told the network which channel is the nuisance: only the class was given. For new pictures, here is the gate of the loud
+# channel beside those of the others.
+
+x, labels, nuisance = NEW
+found = []
+for seed in range(SEEDS):
+    with mv.no_grad():
+        s = runs["gated", seed][0][0].gates(mv.tensor(x)).numpy()[:, :, 0, 0]  # (N, COUNT)
+    is_loud = np.arange(COUNT) == nuisance[:, None]
+    found.append((np.mean(s.argmin(1) == nuisance), s[is_loud].mean(), s[~is_loud].mean(), s[is_loud], s[~is_loud]))
+share, loud, others = np.array([each[:3] for each in found]).T
+print(f"the lowest gate is the nuisance's in {share.round(3)} of the pictures; mean gates {loud.round(3)} and {others.round(3)}")
+figure, (left, panel) = plt.subplots(1, 2, figsize=(6.8, 3), layout="constrained")
+left.imshow(np.concatenate(list(x[0]), axis=1), cmap="gray")
+left.set(title=f"six channels of a picture: {nuisance[0] + 1} is loud", xticks=[], yticks=[])
+panel.hist(found[0][3:], bins=30, range=(0, 1), density=True, label=["nuisance", "others"], histtype="stepfilled", alpha=0.6)
+panel.set(title="gates of new pictures", xlabel="gate", yticks=[])
+panel.legend()
