@@ -3,9 +3,8 @@ ResNet: what depth breaks
 =========================
 
 A network with more layers can compute all that one with fewer can, and more. In 2015 it was found to learn *less*, even on the
-images that it is trained on, and the gradients were not to blame. We watch signals and gradients through depth, measure the
-degradation, prove that a better deep network exists than the one that training finds, and see the cure: let a block begin as
-nothing. Then ResNeXt, which splits a block into many: three forms, one function, and what the split is worth.
+images that it is trained on, and the gradients were not to blame. We watch gradients through depth, measure the degradation, build
+a better deep network than training finds, and see the cure. Then ResNeXt splits a block into many: three forms, one function.
 
 :Prerequisites: :doc:`04_convolution`, :doc:`06_normalisation`
 """
@@ -16,7 +15,7 @@ import numpy as np
 import minivision as mv
 from minivision import functional as F
 from minivision import lesson, nn
-from minivision.models.resnet import BasicBlock, Bottleneck, ResNetConfig
+from minivision.models.resnet import Bottleneck, ResNetConfig
 from minivision.models.resnext import ConcatenatedPaths, SumOfPaths, block_weights, equal_width, split_groups, split_sum
 
 mv.set_num_threads(1)  # so small a network is not worth a second thread
@@ -47,15 +46,7 @@ for j in J:
 paths = [c]
 for j in J[::-1]:  # each path so far goes on around the block, or through it
     paths += [j.T @ path for path in paths]
-assert len(paths) == 2**L
 np.testing.assert_allclose(np.sum(paths, axis=0), gradient.numpy(), rtol=1e-12)
-
-# %%
-# The library's block is that: two 3x3 convolutions with batch norm, the input on top, a ReLU.
-
-made, some = BasicBlock(8, 8, 1, ResNetConfig("basic", (1,), (8,))), mv.tensor(rng.standard_normal((4, 8, 8, 8)).astype(np.float32))
-inner = F.relu(made.bn1(made.conv1(some)))
-np.testing.assert_allclose(made(some).numpy(), np.maximum(some + made.bn2(made.conv2(inner)), 0).numpy(), rtol=1e-5, atol=1e-5)
 
 # %%
 # Signals and gradients before training
@@ -71,16 +62,15 @@ def network(blocks, residual, seed, normed=True):  # 2 (1 + blocks) + 2 layers
     model = mv.create_model("resnet_digits", depths=(1, blocks), widths=(8, 8), residual=residual)
     for made in [] if normed else [*model.layer1, *model.layer2]:
         made.bn1, made.bn2 = nn.Identity(), nn.Identity()
-        for conv in (made.conv1, made.conv2):
-            conv.weight.data *= 6**-0.5
+        made.conv1.weight.data *= 6**-0.5
+        made.conv2.weight.data *= 6**-0.5
     return model
 
 
 def through(model):  # -> root mean squares of what each block of the second stage gives, and of the gradient there
     kept = []
     hooks = [each.register_forward_hook(lambda module, args, y: kept.append(y)) for each in model.layer2]
-    loss = F.cross_entropy(model(mv.tensor(X[:128])), digits.train_labels[:128])
-    gradients = mv.grad(loss, kept)
+    gradients = mv.grad(F.cross_entropy(model(mv.tensor(X[:128])), digits.train_labels[:128]), kept)
     for hook in hooks:
         hook.remove()
     return np.array([[np.sqrt(np.mean(each.numpy() ** 2)) for each in some] for some in (kept, gradients)])
@@ -90,29 +80,26 @@ CHAINS = {"plain, no norm": (False, False), "plain, batch norm": (False, True), 
 figure, panels = plt.subplots(1, 2, figsize=(6.8, 3.4), layout="constrained")
 ratio = {}
 for name, (residual, normed) in CHAINS.items():
-    sizes = np.exp(np.mean([np.log(through(network(16, residual, seed, normed)) ) for seed in range(SEEDS)], axis=0))
+    sizes = np.exp(np.mean([np.log(through(network(16, residual, seed, normed))) for seed in range(SEEDS)], axis=0))
     ratio[name] = sizes[1, 0] / sizes[1, -1]
     for panel, row in zip(panels, sizes, strict=True):
         panel.semilogy(range(1, 17), row, "o-", markersize=3, label=name)
-    print(f"{name:>20}: the gradient at the first block is {ratio[name]:.1e} of that at the last")
 panels[0].set(title="signal", xlabel="block", ylabel="root mean square")
 panels[1].set(title="gradient of the loss", xlabel="block")
 panels[1].legend(fontsize=8)
-assert ratio["plain, no norm"] < 1e-6
-assert ratio["plain, batch norm"] > 1.0
+assert ratio["plain, no norm"] < 1e-6 < 1.0 < ratio["plain, batch norm"]
 
 # %%
-# Batch norm cures the vanishing: neither signal nor gradient fades in the plain chain. If vanishing gradients were what depth
-# breaks, the plain network with batch norm would be fine now.
+# Batch norm cures the vanishing. If that were what depth breaks, the plain network with batch norm would be fine now.
 #
 # The degradation
 # ---------------
 #
-# Networks of three depths learn the digits with the same optimiser, for as many steps, from three seeds; all have batch norm. We
-# look at the loss on the *training* images: a deep network that is worse there does not overfit, it fails to fit.
+# Networks of three depths, all with batch norm, learn the digits by the same optimiser and steps. We look at the loss on *training*
+# images: a deep network that is worse there does not overfit, it fails to fit.
 
 
-def train(model, seed, epochs, rate=0.05, size=32):  # -> the mean training loss of each epoch; the rate falls to 0
+def train(model, seed, epochs, rate=0.05, size=32):  # -> the mean training loss of the last epoch; the rate falls to 0
     order, optimiser, losses = np.random.default_rng(seed), mv.optim.SGD(model.parameters(), lr=rate, momentum=0.9), []
     batches = [batch for _ in range(epochs) for batch in np.array_split(order.permutation(len(X)), len(X) // size)]
     for i, batch in enumerate(batches):
@@ -122,13 +109,12 @@ def train(model, seed, epochs, rate=0.05, size=32):  # -> the mean training loss
         loss.backward()
         optimiser.step()
         losses.append(loss.item())
-    return np.array([part.mean() for part in np.array_split(losses, epochs)])
+    return np.mean(losses[-len(losses) // epochs :])
 
 
 LAYERS = [2 * (1 + n) + 2 for n in BLOCKS]
 models = {(r, n, s): network(n, r, s) for r in (False, True) for n in BLOCKS for s in range(SEEDS)}
-curves = {key: train(model, key[2], EPOCHS) for key, model in models.items()}
-last = np.array([[[curves[r, n, s][-1] for s in range(SEEDS)] for n in BLOCKS] for r in (False, True)])  # (kind, depth, seed)
+last = np.reshape([train(model, seed, EPOCHS) for (*_, seed), model in models.items()], (2, len(BLOCKS), SEEDS))
 figure, axes = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
 for kind, runs, style in zip(("plain", "residual"), last, ("s--", "o-"), strict=True):
     axes.errorbar(LAYERS, runs.mean(1), np.abs([runs.min(1), runs.max(1)] - runs.mean(1)), fmt=style, capsize=4, label=kind)
@@ -138,20 +124,19 @@ axes.legend()
 healthy = min(through(models[False, BLOCKS[-1], s])[1, 0] / through(models[False, BLOCKS[-1], s])[1, -1] for s in range(SEEDS))
 assert lesson.quick() or (last[0, -1].min() > last[0, 0].max() and last[1].max() < last[0, -1].min() and healthy > 1)
 spans = [" and ".join(f"{runs.mean():.2f} ({runs.min():.2f} to {runs.max():.2f})" for runs in kind[[0, -1]]) for kind in last]
-lesson.claim("C2", f"training loss with {LAYERS[0]} and {LAYERS[-1]} layers, {SEEDS} seeds, with batch norm: plain {spans[0]}; residual "
-             f"{spans[1]}. The gradient at the trained deep plain networks' first block is at least {healthy:.1f} times the last's",
+lesson.claim("C2", f"training loss, {LAYERS[0]} and {LAYERS[-1]} layers, {SEEDS} seeds: plain {spans[0]}; residual {spans[1]}. "
+             f"All have batch norm; the gradient at the deep plain ones' first block is {healthy:.1f} times the last's or more",
              "holds at this scale")  # fmt: skip
 
 # %%
-# With more layers the plain network ends *higher*, on the images it is trained on, in every seed; the residual one ends lower.
-# And the gradient of the deep plain one is there. Batch norm cures vanishing gradients; it does not cure this.
+# With more layers the plain network ends *higher* on images that it learns from, the residual one *lower*, and the gradient of
+# the deep plain one is there. Batch norm cures vanishing gradients; it does not cure this.
 #
 # The deep network that training does not find
 # --------------------------------------------
 #
-# It cannot be that deep plain networks have no better weights. Take a shallow one, trained, and put blocks behind it that hand on
-# what they get: each convolution with a 1 in the middle of its own channel, each norm without effect. What comes in is not
-# negative, so the ReLUs change nothing either (He et al. 2016, section 1).
+# Deep plain networks have better weights. Take a shallow one, trained, and put blocks behind it that hand on what they get: each
+# convolution a 1 in the middle of its own channel, each norm without effect, and ReLUs of what is not negative (section 1).
 
 
 def deepened(shallow, residual):  # as deep as the deepest, computing what the shallow one computes
@@ -172,25 +157,23 @@ def loss_of(model):  # on all training images, with the running means and varian
 
 
 for residual in (False, True):
-    losses = [[loss_of(m) for m in (models[residual, BLOCKS[0], s], deepened(models[residual, BLOCKS[0], s], residual),
-              models[residual, BLOCKS[-1], s])] for s in range(SEEDS)]  # fmt: skip
-    shallow, built, deep = np.transpose(losses)
+    first, deepest = ([models[residual, n, s] for s in range(SEEDS)] for n in (BLOCKS[0], BLOCKS[-1]))
+    shallow, deep = (np.array([loss_of(model) for model in some]) for some in (first, deepest))
+    built = [loss_of(deepened(model, residual)) for model in first]
     np.testing.assert_allclose(built, shallow, rtol=1e-4)
     print(f"{'residual' if residual else 'plain':>8}: shallow {shallow}, the same made deep {built}, deep and trained {deep}")
     assert lesson.quick() or np.all(built < deep) != residual
 
 # %%
-# The deep plain network has these weights within its reach, and gradient descent does not get there from where it begins: to do
-# nothing, two layers of ReLUs must learn the identity, exactly. A residual block does nothing with its branch at 0, which is near
-# where it begins. That is the paper's whole idea, and it is one about *optimisation*.
+# The deep plain network has these weights within its reach, and descent does not get there: to do nothing, two layers must learn
+# the identity. A residual block does nothing with its branch at 0, near where it begins. The idea is one about *optimisation*.
 #
 # Many narrow paths
 # -----------------
 #
-# ResNeXt asks what a block is made of. Its answer, eq. 2 there, is a sum of :math:`C` bottlenecks of one shape, each :math:`d`
-# channels wide: :math:`F(x) = \sum_i T_i(x)`. Two facts make it one convolution with groups. A matrix times stacked vectors is
-# a sum, :math:`[W_1 \dots W_C] [y_1; \dots; y_C] = \sum_i W_i y_i`, so the last 1x1 convolutions become one; and 1x1 convolutions
-# of the same input, stacked, are one, whose channels the 3x3 convolution then must not mix across paths.
+# ResNeXt's block (eq. 2 there) is a sum of :math:`C` bottlenecks, each :math:`d` channels wide. A matrix times stacked vectors is a
+# sum, :math:`[W_1 \dots W_C] [y_1; \dots; y_C] = \sum_i W_i y_i`, so the last 1x1 convolutions are one. The first ones, stacked, are
+# one as well; the 3x3 convolution between must not mix channels across paths, which is what groups are.
 
 C, d, D = 8, 2, 32
 x = rng.standard_normal((2, D, 8, 8))
@@ -205,12 +188,10 @@ summed = sum(F.conv2d(path(x, a, b), w) for a, b, w in zip(inward, middle, outwa
 back = np.concatenate(outward, axis=1)  # (D, C d, 1, 1)
 joined = F.conv2d(np.concatenate([path(x, a, b) for a, b in zip(inward, middle, strict=True)], axis=1), back)
 grouped = F.conv2d(path(x, np.concatenate(inward), np.concatenate(middle), groups=C), back)
-for other in (joined, grouped):
-    np.testing.assert_allclose(other, summed, atol=1e-12 * np.abs(summed).max())
+np.testing.assert_allclose([joined, grouped], [summed] * 2, atol=1e-12 * np.abs(summed).max())
 
 # %%
-# Norms sit between, one number a channel, and are split as the channels are: ``split_groups`` and ``split_sum`` hand the weights of
-# one form to the next.
+# With norms, which are split as channels are, the library's ``split_groups`` and ``split_sum`` hand weights from form to form.
 
 block_c = Bottleneck(D, 8, 1, ResNetConfig("bottleneck", (1,), (8,), groups=C, base_width=8 * d)).double()
 form_b, form_a = ConcatenatedPaths(D, D, C, d).double(), SumOfPaths(D, D, C, d).double()
@@ -220,16 +201,14 @@ form_a.load_state_dict(split_sum(state, C))
 results = [form(mv.tensor(x)).numpy() for form in (block_c.branch, form_b, form_a)]
 gap = max(np.abs(other - results[0]).max() / np.abs(results[0]).max() for other in results[1:])
 assert gap < 1e-12
-lesson.claim("C3", f"a sum of {C} paths, their concatenation and a convolution of {C} groups, norms included, are one function "
-             f"to {gap:.0e} of its largest value")  # fmt: skip
+lesson.claim("C3", f"{C} paths summed, concatenated, or as {C} groups, norms included, are one function to {gap:.0e} of its size")
 
 # %%
 # What is the split worth?
 # ------------------------
 #
-# A block of :math:`D` channels has :math:`C (D d + 9 d^2 + d D)` weights (eq. 4). Fewer, wider paths for the same weights:
-# solve for :math:`d`. Three ways to spend them, then: on paths (the paper's way), on the width of one path, or on twice as many
-# blocks with one narrower path each. The paper found paths best on ImageNet (tables 3 and 4; their numbers are not checked here).
+# A block of :math:`D` channels has :math:`C (D d + 9 d^2 + d D)` weights (eq. 4). They can be spent on paths, on the width of one path,
+# or on twice as many blocks with a narrower path each. The paper finds paths best on ImageNet (tables 3 and 4; not checked here).
 
 budget = block_weights(D, C, d)
 WAYS = {  # (blocks, C, d)
@@ -244,31 +223,28 @@ def spend(blocks, cardinality, width, seed):  # -> training loss of the last epo
     mv.manual_seed(seed)
     sizes = {"depths": (blocks,), "widths": (D // 4,), "groups": cardinality, "base_width": width * 8}
     model = mv.create_model("resnext_digits", **sizes)
-    loss = train(model, seed, LONG)[-1]
+    loss = train(model, seed, LONG)
     with mv.no_grad():
         return loss, np.mean(model.eval()(mv.tensor(X_test)).numpy().argmax(1) == digits.test_labels)
 
 
 found = np.array([[spend(*way, seed) for seed in range(RUNS)] for way in WAYS.values()])  # (way, seed, 2)
-figure, panels = plt.subplots(1, 2, figsize=(6.8, 3), layout="constrained")
+figure, panels = plt.subplots(1, 2, figsize=(6.8, 2.6), layout="constrained", sharey=True)
 for panel, values, title in zip(panels, np.moveaxis(found, -1, 0), ("training loss", "test accuracy"), strict=True):
-    for row, values_of in enumerate(values):
-        panel.plot(values_of, np.full(RUNS, row), "o", alpha=0.5)
-        panel.plot(values_of.mean(), row, "k|", markersize=16)
-    panel.set(title=title, yticks=range(len(WAYS)), ylim=(len(WAYS) - 0.5, -0.5))
-    panel.set_yticklabels(WAYS if panel is panels[0] else [])
-assert lesson.quick() or np.all(found[0, :, 0].max() < found[1, :, 0])  # in every pair of runs
-assert lesson.quick() or found[0, :, 1].min() > found[1, :, 1].max()
-assert lesson.quick() or found[0, :, 1].mean() > found[2, :, 1].mean()
+    panel.plot(values, range(len(WAYS)), "o", color="C0", alpha=0.5)
+    panel.plot(values.mean(1), range(len(WAYS)), "k|", markersize=16)
+    panel.set(title=title, yticks=range(len(WAYS)), yticklabels=WAYS, ylim=(len(WAYS) - 0.5, -0.5))
+if not lesson.quick():
+    assert found[0, :, 0].max() < found[1, :, 0].min()  # every run against every run
+    assert found[0, :, 1].min() > found[1, :, 1].max()
+    assert found[0, :, 1].mean() > found[2, :, 1].mean()
 told = [f"{name}: {row.mean():.1%} ({row.min():.1%} to {row.max():.1%})" for name, row in zip(WAYS, found[..., 1], strict=True)]
 lesson.claim("C3", f"test digits right after {LONG} epochs, {RUNS} seeds, networks of about {2 * budget} weights in blocks: "
              f"{', '.join(told)}", "holds at this scale")  # fmt: skip
 
 # %%
-# Paths beat the width of one in every pair of runs, on training and test images. Against depth the averages say the same, but the
-# training losses overlap: five runs of a small network at one learning rate do not tell these two apart for certain. Why paths
-# win is not settled by their function, for one wide path with zeros in the right places is the same function; as with the
-# residual sum, it is a matter of what is easy to find.
+# Every run with paths beats every run with one wide path, on training and test images. Against depth the averages say the same,
+# but the training losses overlap: five small runs at one learning rate do not tell these two apart for certain.
 #
 # Exercises
 # ---------

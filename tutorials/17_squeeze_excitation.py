@@ -47,8 +47,8 @@ np.testing.assert_allclose(s[:, :, None, None] * x, se(mv.tensor(x)).numpy(), rt
 # ---------------------------
 #
 # :math:`x_c` has two ways into :math:`y`. Along the direct one its gradient is scaled by :math:`s_c`. Along the other the gate is
-# asked: :math:`\bar s_c = \sum_{hw} \bar y_{chw}\, x_{chw}` says whether the channel as a whole was of use, it goes back through the
-# two matrices to the means, and from a mean to all its pixels alike. So what it learns from is one number a channel and an image.
+# asked: :math:`\bar s_c = \sum_{hw} \bar y_{chw}\, x_{chw}` says whether the channel as a whole was of use; it goes back through
+# the two matrices to the means, and from a mean to all its pixels alike. A gate learns from one number a channel and an image.
 
 tensor, dy = mv.tensor(x, requires_grad=True), rng.standard_normal(x.shape)
 (dx,) = mv.grad(se(tensor), [tensor], mv.tensor(dy))
@@ -78,10 +78,10 @@ print(f"parameters: {plain.parameters:,} + {extra:,} ({extra / plain.parameters:
 #
 # Pictures of two strokes: one lies, one stands; the class is which of them is bright. Each of six channels shows the picture with
 # noise of its own. In one of them, another one for each image, the noise is ten times as strong: it drowns the sum, and no fixed
-# weights can leave it out, because it may be any. But a channel's absolute values tell how loud it is, and their mean is what a
+# weights of a convolution can leave it out, because it may be any. But a channel's absolute values tell how loud it is, and their mean is what a
 # squeeze sees. We make the channels non-negative (their absolute values), so that their means show the noise.
 
-SIDE, COUNT, LOUD, QUIET = 8, 6, 10.0, 1.0
+SIDE, COUNT, LOUD, QUIET = 8, 6, 6.0, 0.6
 
 
 def pictures(n, rng):  # -> (n, COUNT, SIDE, SIDE), classes, which channel is the nuisance
@@ -97,8 +97,9 @@ def network(kind, seed):
     mv.manual_seed(seed)
     gate = {"gated": SqueezeExcitation(COUNT, 1), "plain": nn.Identity(), "plain, wider": nn.Identity()}[kind]
     width = 12 if kind == "plain, wider" else 8
-    layers = nn.Conv2d(COUNT, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1), nn.ReLU()
-    return nn.Sequential(gate, *layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(width, 2))
+    first, second = nn.Conv2d(COUNT, width, 3, padding=1), nn.Conv2d(width, width, 3, padding=1)
+    head = nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(width, 2)
+    return nn.Sequential(gate, first, nn.BatchNorm2d(width), nn.ReLU(), second, *head)
 
 
 def train(kind, seed, steps):  # -> the model, and its share of right answers on new pictures
@@ -116,7 +117,7 @@ def train(kind, seed, steps):  # -> the model, and its share of right answers on
 
 
 NEW = pictures(500 if lesson.quick() else 2000, np.random.default_rng(10**6))
-SEEDS, STEPS = (1, 20) if lesson.quick() else (3, 250)
+SEEDS, STEPS = (1, 20) if lesson.quick() else (3, 300)
 KINDS = ("plain", "plain, wider", "gated")
 runs = {(kind, seed): train(kind, seed, STEPS) for kind in KINDS for seed in range(SEEDS)}
 right = np.array([[runs[kind, seed][1] for seed in range(SEEDS)] for kind in KINDS])
@@ -125,13 +126,14 @@ for kind, row in zip(KINDS, right, strict=True):
     print(f"{kind:>13}: {count} parameters, right {', '.join(f'{share:.1%}' for share in row)}")
 
 # %%
-# More channels in the convolutions do not buy what the gates do: what has to be decided for each image, fixed weights cannot.
+# With gates every run learns the task. Without them some come near, with ReLUs that tell loud from quiet, and others are lost in
+# the noise; more channels in the convolutions do not change that.
 
 figure, axes = plt.subplots(figsize=(6.5, 2.6), layout="constrained")
 for row, shares in enumerate(right):
     axes.plot(shares, np.full(SEEDS, row), "o", alpha=0.6)
     axes.plot(shares.mean(), row, "k|", markersize=16)
-axes.set(title=f"Right answers on new pictures, {SEEDS} seeds (bar: mean)", yticks=range(len(KINDS)), ylim=(len(KINDS) - 0.5, -0.5))
+axes.set(title=f"Right answers on new pictures, {SEEDS} seeds (bar: mean)", yticks=range(len(KINDS)), ylim=(2.5, -0.5))
 axes.set_yticklabels(KINDS)
 
 # %%
@@ -156,3 +158,22 @@ left.set(title=f"six channels of a picture: {nuisance[0] + 1} is loud", xticks=[
 panel.hist(found[0][3:], bins=30, range=(0, 1), density=True, label=["nuisance", "others"], histtype="stepfilled", alpha=0.6)
 panel.set(title="gates of new pictures", xlabel="gate", yticks=[])
 panel.legend()
+if not lesson.quick():
+    assert np.all(right[2] > right[:2])  # with the same seed
+    assert right[2].min() > 0.95
+    assert share.min() > 0.5  # one in six by chance
+    assert np.all(loud < others)
+spans = [f"{row.min():.1%} to {row.max():.1%}" for row in (*right, share)]
+lesson.claim("C9", f"SE-ResNet-50: {extra:,} parameters ({extra / plain.parameters:.1%}) and {gated.macs / plain.macs - 1:.2%} "
+             f"multiply-adds more. With one of {COUNT} channels to be switched off in each picture, {SEEDS} seeds: {spans[2]} "
+             f"right with gates, {spans[0]} without, {spans[1]} without but wider; the lowest gate is that channel's in {spans[3]}",
+             "holds at this scale")  # fmt: skip
+
+# %%
+# The task is made for gates, and says no more than that they can do what they are for. That they help on ImageNet, by about a
+# point and a half of accuracy in a ResNet-50, is reported by the paper (table 2) and not checked here.
+#
+# Exercises
+# ---------
+#
+# ``minivision exercise start ID``: ``squeeze-excitation-gates``, the three lines; ``squeeze-excitation-cost``, eq. 5.
