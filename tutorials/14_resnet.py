@@ -3,8 +3,8 @@ ResNet: what depth breaks
 =========================
 
 A network with more layers can compute all that one with fewer can, and more. In 2015 it was found to learn *less*, even on the
-images that it is trained on, and the gradients were not to blame. We watch gradients through depth, measure the degradation, build
-a better deep network than training finds, and see the cure. Then ResNeXt splits a block into many: three forms, one function.
+images that it is trained on, and the gradients were not to blame. We watch gradients through depth, measure the degradation,
+build a better deep network than training finds, and see the cure. Then ResNeXt splits a block: three forms, one function.
 
 :Prerequisites: :doc:`04_convolution`, :doc:`06_normalisation`
 """
@@ -42,11 +42,10 @@ x = mv.tensor(np.zeros(D), requires_grad=True)
 y = x
 for j in J:
     y = y + mv.tensor(j) @ y
-(gradient,) = mv.grad(y, [x], mv.tensor(c))
 paths = [c]
 for j in J[::-1]:  # each path so far goes on around the block, or through it
     paths += [j.T @ path for path in paths]
-np.testing.assert_allclose(np.sum(paths, axis=0), gradient.numpy(), rtol=1e-12)
+np.testing.assert_allclose(np.sum(paths, axis=0), mv.grad(y, [x], mv.tensor(c))[0].numpy(), rtol=1e-12)
 
 # %%
 # Signals and gradients before training
@@ -95,8 +94,8 @@ assert ratio["plain, no norm"] < 1e-6 < 1.0 < ratio["plain, batch norm"]
 # The degradation
 # ---------------
 #
-# Networks of three depths, all with batch norm, learn the digits by the same optimiser and steps. We look at the loss on *training*
-# images: a deep network that is worse there does not overfit, it fails to fit.
+# Networks of three depths, all with batch norm, learn the digits by the same optimiser and steps. We look at the loss on
+# *training* images: a deep network that is worse there does not overfit, it fails to fit.
 
 
 def train(model, seed, epochs, rate=0.05, size=32):  # -> the mean training loss of the last epoch; the rate falls to 0
@@ -115,11 +114,10 @@ def train(model, seed, epochs, rate=0.05, size=32):  # -> the mean training loss
 LAYERS = [2 * (1 + n) + 2 for n in BLOCKS]
 models = {(r, n, s): network(n, r, s) for r in (False, True) for n in BLOCKS for s in range(SEEDS)}
 last = np.reshape([train(model, seed, EPOCHS) for (*_, seed), model in models.items()], (2, len(BLOCKS), SEEDS))
-figure, axes = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
+axes = plt.subplots(figsize=(6.5, 3.4), layout="constrained")[1]
 for kind, runs, style in zip(("plain", "residual"), last, ("s--", "o-"), strict=True):
     axes.errorbar(LAYERS, runs.mean(1), np.abs([runs.min(1), runs.max(1)] - runs.mean(1)), fmt=style, capsize=4, label=kind)
-axes.set(title=f"Training loss after {EPOCHS} epochs: mean and range of {SEEDS} seeds", xlabel="layers", ylabel="cross-entropy",
-         xticks=LAYERS, ylim=(0, None))  # fmt: skip
+axes.set(title=f"Training loss, {EPOCHS} epochs: mean and range of {SEEDS} seeds", xlabel="layers", xticks=LAYERS, ylim=(0, None))
 axes.legend()
 healthy = min(through(models[False, BLOCKS[-1], s])[1, 0] / through(models[False, BLOCKS[-1], s])[1, -1] for s in range(SEEDS))
 assert lesson.quick() or (last[0, -1].min() > last[0, 0].max() and last[1].max() < last[0, -1].min() and healthy > 1)
@@ -171,9 +169,9 @@ for residual in (False, True):
 # Many narrow paths
 # -----------------
 #
-# ResNeXt's block (eq. 2 there) is a sum of :math:`C` bottlenecks, each :math:`d` channels wide. A matrix times stacked vectors is a
-# sum, :math:`[W_1 \dots W_C] [y_1; \dots; y_C] = \sum_i W_i y_i`, so the last 1x1 convolutions are one. The first ones, stacked, are
-# one as well; the 3x3 convolution between must not mix channels across paths, which is what groups are.
+# ResNeXt's block (eq. 2 there) is a sum of :math:`C` bottlenecks, each :math:`d` channels wide. A matrix times stacked vectors is
+# a sum, :math:`[W_1 \dots W_C] [y_1; \dots; y_C] = \sum_i W_i y_i`, so the last 1x1 convolutions are one. The first, stacked,
+# are one as well; the 3x3 convolution between must not mix channels across paths, which is what groups are.
 
 C, d, D = 8, 2, 32
 x = rng.standard_normal((2, D, 8, 8))
@@ -194,12 +192,11 @@ np.testing.assert_allclose([joined, grouped], [summed] * 2, atol=1e-12 * np.abs(
 # With norms, which are split as channels are, the library's ``split_groups`` and ``split_sum`` hand weights from form to form.
 
 block_c = Bottleneck(D, 8, 1, ResNetConfig("bottleneck", (1,), (8,), groups=C, base_width=8 * d)).double()
-form_b, form_a = ConcatenatedPaths(D, D, C, d).double(), SumOfPaths(D, D, C, d).double()
+form_b, form_a = (kind(D, D, C, d).double() for kind in (ConcatenatedPaths, SumOfPaths))
 state = split_groups({key: np.asarray(value) for key, value in block_c.state_dict().items()}, C)
-form_b.load_state_dict(state)
-form_a.load_state_dict(split_sum(state, C))
-results = [form(mv.tensor(x)).numpy() for form in (block_c.branch, form_b, form_a)]
-gap = max(np.abs(other - results[0]).max() / np.abs(results[0]).max() for other in results[1:])
+_ = form_b.load_state_dict(state), form_a.load_state_dict(split_sum(state, C))
+one, *others = [form(mv.tensor(x)).numpy() for form in (block_c.branch, form_b, form_a)]
+gap = np.abs(np.subtract(others, one)).max() / np.abs(one).max()
 assert gap < 1e-12
 lesson.claim("C3", f"{C} paths summed, concatenated, or as {C} groups, norms included, are one function to {gap:.0e} of its size")
 
@@ -207,8 +204,8 @@ lesson.claim("C3", f"{C} paths summed, concatenated, or as {C} groups, norms inc
 # What is the split worth?
 # ------------------------
 #
-# A block of :math:`D` channels has :math:`C (D d + 9 d^2 + d D)` weights (eq. 4). They can be spent on paths, on the width of one path,
-# or on twice as many blocks with a narrower path each. The paper finds paths best on ImageNet (tables 3 and 4; not checked here).
+# A block of :math:`D` channels has :math:`C (D d + 9 d^2 + d D)` weights (eq. 4). They can go into paths, the width of
+# one path, or twice as many blocks with a narrower path. The paper finds paths best on ImageNet (tables 3, 4; not checked here).
 
 budget = block_weights(D, C, d)
 WAYS = {  # (blocks, C, d)

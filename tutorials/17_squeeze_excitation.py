@@ -78,8 +78,8 @@ print(f"parameters: {plain.parameters:,} + {extra:,} ({extra / plain.parameters:
 #
 # Pictures of two strokes: one lies, one stands; the class is which of them is bright. Each of six channels shows the picture with
 # noise of its own. In one of them, another one for each image, the noise is ten times as strong: it drowns the sum, and no fixed
-# weights of a convolution can leave it out, because it may be any. But a channel's absolute values tell how loud it is, and their mean is what a
-# squeeze sees. We make the channels non-negative (their absolute values), so that their means show the noise.
+# weights of a convolution can leave it out, because it may be any. But the mean of a channel's absolute values tells how loud it
+# is. So the network is given absolute values, whose means a squeeze sees.
 
 SIDE, COUNT, LOUD, QUIET = 8, 6, 6.0, 0.6
 
@@ -153,8 +153,8 @@ for seed in range(SEEDS):
 share, loud, others = np.array([each[:3] for each in found]).T
 print(f"the lowest gate is the nuisance's in {share.round(3)} of the pictures; mean gates {loud.round(3)} and {others.round(3)}")
 figure, (left, panel) = plt.subplots(1, 2, figsize=(6.8, 3), layout="constrained")
-left.imshow(np.concatenate(list(x[0]), axis=1), cmap="gray")
-left.set(title=f"six channels of a picture: {nuisance[0] + 1} is loud", xticks=[], yticks=[])
+left.imshow(np.block([list(x[0, :3]), list(x[0, 3:])]), cmap="gray", vmax=4)
+left.set(title=f"a picture's channels 1 to {COUNT}: {nuisance[0] + 1} is loud", xticks=[], yticks=[])
 panel.hist(found[0][3:], bins=30, range=(0, 1), density=True, label=["nuisance", "others"], histtype="stepfilled", alpha=0.6)
 panel.set(title="gates of new pictures", xlabel="gate", yticks=[])
 panel.legend()
@@ -166,7 +166,7 @@ if not lesson.quick():
 spans = [f"{row.min():.1%} to {row.max():.1%}" for row in (*right, share)]
 lesson.claim("C9", f"SE-ResNet-50: {extra:,} parameters ({extra / plain.parameters:.1%}) and {gated.macs / plain.macs - 1:.2%} "
              f"multiply-adds more. With one of {COUNT} channels to be switched off in each picture, {SEEDS} seeds: {spans[2]} "
-             f"right with gates, {spans[0]} without, {spans[1]} without but wider; the lowest gate is that channel's in {spans[3]}",
+             f"right with gates, {spans[0]} without, {spans[1]} without but wider; the lowest gate is its own in {spans[3]}",
              "holds at this scale")  # fmt: skip
 
 # %%
