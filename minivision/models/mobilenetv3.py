@@ -3,7 +3,8 @@
 Howard, Sandler, Chu, Chen, Chen, Tan, Wang, Zhu, Pang, Vasudevan, Le, Adam. ICCV 2019, arXiv 1905.02244.
 
 A search over MobileNetV2's blocks for speed on phones, with squeeze and excitation in some of them, and then by hand: a tail
-that pools before its last layers, a stem of half as many filters, and h-swish, a swish made of straight lines, where maps are small.
+that pools before its last layers, a stem of half as many filters, and h-swish, a swish without an exponential, where maps are
+small.
 
 Names and keys are torchvision's. Deviations, as there: squeeze and excitation narrows to a multiple of 8.
 """
