@@ -12,4 +12,4 @@ def smaller(config: MobileNetConfig) -> MobileNetConfig:
     return replace(config, stages=((12, 1, 1), (16, 2, 2)), stem=8, stem_stride=2, img_size=12, num_classes=5, drop_rate=0.0)
 
 
-MINIATURES = {MobileNetConfig: Miniature(smaller)}
+MINIATURES = {MobileNetConfig: Miniature(smaller, lr=1e-2)}

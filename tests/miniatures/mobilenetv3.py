@@ -13,4 +13,4 @@ def smaller(config: MobileNetV3Config) -> MobileNetV3Config:
     return replace(config, rows=rows, last=16, stem=8, stem_stride=2, img_size=12, num_classes=5, drop_rate=0.0)
 
 
-MINIATURES = {MobileNetV3Config: Miniature(smaller)}
+MINIATURES = {MobileNetV3Config: Miniature(smaller, lr=1e-2)}
