@@ -120,7 +120,7 @@ for inputs, outputs, stride in [(4, 4, 1), (4, 6, 1), (4, 4, 2)]:
     assert block.conv[0][0].out_channels == 6 * inputs
     assert block.shortcut == has_shortcut(inputs, outputs, stride) == (inputs == outputs and stride == 1)
 errors = ", ".join(f"m = {m}: {row[0]:.2f}" for m, row in zip(DIMENSIONS, mean, strict=True))
-lesson.claim("C6", f"the block is the library's to 1e-12; spiral through a ReLU, relative error over {len(SEEDS)} seeds: {errors} "
+lesson.claim("C6", f"the block is the library's to 1e-12; spiral through a ReLU, error over {len(SEEDS)} seeds: {errors} "
              f"(towards 0.25; by least squares from {mean[0, 1]:.2f} to {mean[-1, 1]:.4f})")  # fmt: skip
 
 # %%
@@ -161,8 +161,8 @@ squeezes = [each for _, each in v3.named_modules() if isinstance(each, SqueezeEx
 assert all(each.fc1.out_channels == make_divisible(each.fc1.in_channels / 4) for each in squeezes)
 stems = v2.features[0][0].out_channels, v3.features[0][0].out_channels
 assert (saved, stems) == (height * width, (32, 16)) and height == 7  # noqa: PT018
-lesson.claim("C8", f"the layer costs 1/{saved} after pooling; {len(squeezes)} gates narrow to a quarter; stem {stems[0]} to {stems[1]}; "
-             f"{sum(isinstance(each, Block) for each in v3.features)} blocks")  # fmt: skip
+lesson.claim("C8", f"the layer costs 1/{saved} after pooling; {len(squeezes)} gates narrow to a quarter; "
+             f"stem {stems[0]} to {stems[1]}; {sum(isinstance(each, Block) for each in v3.features)} blocks")  # fmt: skip
 
 # %%
 # What it costs in accuracy
