@@ -94,7 +94,7 @@ axes[0].plot(temperatures, curve)
 for level, name in (mean[0, 0], "mean"), (largest[0, 0], "largest"):
     axes[0].axhline(level, color="grey", linestyle=":")
     axes[0].text(12, level, name, va="bottom", ha="right")
-axes[0].set(title="One class's attention", xlabel="temperature T", ylabel="a")
+axes[0].set(title="One class's attention", xlabel="temperature T", ylabel="a", ymargin=0.12)
 line = np.linspace(-2, 2, 41)
 for T in (0.0, 1.0, 3.0, 8.0):
     share = np.exp(T * line) / np.exp(T * line).sum()
