@@ -210,9 +210,9 @@ print(f"test accuracy with long skips {ranges[0]}, without {ranges[1]}")
 
 assert lesson.quick() or np.all(curves[0].mean(0)[1:6] < curves[1].mean(0)[1:6])
 speeds = ", ".join(f"{name} at {each:.2f}" for name, each in zip(NAMES[1:], middle[1:], strict=True))
-lesson.claim("C15", f"on this machine's CPU {speeds} times ResNet-50's speed (one image, random weights; {min(fewer[1:]):.2f} to "
+lesson.claim("C15", f"on this CPU {speeds} times ResNet-50's speed (one image, random weights; {min(fewer[1:]):.2f} to "
              f"{max(fewer[1:]):.2f} times fewer multiply-adds); its accuracy is quoted, not checked. On digits, after {EPOCHS} "
-             f"epochs, long skips change right answers by {more.min():+.0%} to {more.max():+.0%} ({SEEDS} seeds, no more weights)",
+             f"epochs, the skips change right answers by {more.min():+.0%} to {more.max():+.0%} ({SEEDS} seeds, no more weights)",
              "holds at this scale" if np.all(low[1:] > 1.0) else "does not hold here")  # fmt: skip
 
 # %%

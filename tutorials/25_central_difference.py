@@ -231,11 +231,11 @@ for column, i in enumerate(chosen):
 figure.suptitle("Another light (each image in its own grey scale)")
 
 # %%
-# In the light of the training both tell nearly all faces from photographs. In another light both get worse, and a few seeds do not
-# tell which is worse: the ranges overlap, whatever the picture of the last seed may suggest. What was exact in the first part is not here: at 0.7 three tenths of a
-# constant pass each layer, and the zeros around every map stay as they are when the light changes. The paper finds 0.7 best on
-# OULU-NPU and an error (ACER) of 1.0 % there, 0.2 % for CDCN++ with its searched widths and attention: reported by the paper, not
-# checked here. The map is learned from two losses, and the second sees relief only:
+# In the light of the training both tell nearly all faces from photographs. In another light both get worse, and a few seeds do
+# not tell which is worse: the ranges overlap (the picture is of one). What was exact in the first part is not here: at 0.7 three
+# tenths of a constant pass each layer, and the zeros around every map stay as they are when the light changes. The paper finds
+# 0.7 best on OULU-NPU and an error (ACER) of 1.0 % there, 0.2 % for CDCN++: reported by the paper, not checked here. Of the two
+# losses that the map is learned from, the second sees relief only:
 
 truth, p = rng.standard_normal((2, 6, 6)), mv.tensor(rng.standard_normal((2, 6, 6)), requires_grad=True)
 cdcn.contrastive_depth_loss(p, mv.tensor(truth)).backward()
