@@ -207,8 +207,8 @@ axis.legend()
 print(f"at width {WIDTHS[-1]}: {many / few:.1f} times fewer multiply-adds for {high - low:.1f} points")
 
 # %%
-# On digits the saving costs more than the point that the paper reports, and a narrow network of full convolutions is better than a
-# wide separable one that costs more. The training is short and the same for all, and what longer training would change was not
+# On digits the saving costs more than the point that the paper reports, and a narrow network of full convolutions is better than
+# a wide separable one that costs more. The training is short and the same for all, and what longer training would change was not
 # measured. The share :math:`1/N + 1/k^2` is exact; the accuracy that is left depends on the data.
 #
 # Exercises
