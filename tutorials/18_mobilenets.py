@@ -191,6 +191,7 @@ def accuracy(seed, **options):
         return np.mean(model.eval()(mv.tensor(digits.test_images[:])).numpy().argmax(-1) == digits.test_labels)
 
 
+every = {}
 figure, axis = plt.subplots(figsize=(5, 3.2), layout="constrained")
 for separable_one, name in [(True, "depthwise separable"), (False, "full")]:
     found = np.array([[accuracy(n, separable=separable_one, width=a) for n in range(RUNS)] for a in WIDTHS])
@@ -198,11 +199,18 @@ for separable_one, name in [(True, "depthwise separable"), (False, "full")]:
     macs = [mv.profile(each, (1, 8, 8)).macs for each in models]
     for a, cost, row in zip(WIDTHS, macs, found, strict=True):
         print(f"{name:>19}, width {a}: {cost:9,} multiply-adds, {row.mean():.1%} right, from {row.min():.1%} to {row.max():.1%}")
+    every[name] = macs[-1], 100 * found[-1].mean()
     axis.errorbar(macs, found.mean(1), [found.mean(1) - found.min(1), found.max(1) - found.mean(1)], fmt="o-", label=name)
 axis.set(xscale="log", xlabel="multiply-adds", ylabel="right answers (bar: all seeds)")
 axis.legend()
+(few, low), (many, high) = every.values()
+print(f"at width {WIDTHS[-1]}: {many / few:.1f} times fewer multiply-adds for {high - low:.1f} points")
 
 # %%
+# On digits the saving costs more than the point that the paper reports, and a narrow network of full convolutions is better than
+# a wide separable one that costs more. The training is short and the same for all, and what longer training would change was not
+# measured. The share :math:`1/N + 1/k^2` is exact; the accuracy that is left depends on the data.
+#
 # Exercises
 # ---------
 #

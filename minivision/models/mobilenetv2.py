@@ -28,9 +28,9 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"relu": F.relu, "relu6": F.relu6
 def make_divisible(channels: float, divisor: int = 8) -> int:
     """The multiple of `divisor` that is nearest to a number of channels, as the authors' code rounds.
 
-    Halves go up; the result is at least `divisor`, and at least 0.9 of `channels`: what would lose more is the next multiple.
+    Halves go up; what would lose more than a tenth of `channels`, above 0, is the next multiple, so that none becomes 0.
     """
-    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    rounded = int(channels + divisor / 2) // divisor * divisor
     return rounded + divisor if rounded < 0.9 * channels else rounded
 
 

@@ -13,4 +13,4 @@ def smaller(config: MobileNetV2Config) -> MobileNetV2Config:
     return replace(config, stages=stages, stem=8, stem_stride=2, last=16, img_size=12, num_classes=5, drop_rate=0.0)
 
 
-MINIATURES = {MobileNetV2Config: Miniature(smaller, lr=1e-2)}
+MINIATURES = {MobileNetV2Config: Miniature(smaller, lr=3e-2)}
