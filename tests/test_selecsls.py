@@ -10,7 +10,7 @@ from golden.weights import noise
 from miniatures import fill
 
 import minivision as mv
-from minivision.models.selecsls import ConvNormReLU, SelecSLSBlock, from_official
+from minivision.models.selecsls import ConvNormReLU, SelecSLSBlock
 
 NAMES = ["selecsls42b", "selecsls60", "selecsls60b", "selecsls_digits"]
 
@@ -102,7 +102,7 @@ def test_the_official_layout_loads():
     official = {key.replace("fc.", "classifier.0."): value for key, value in model.state_dict().items()}
     assert "classifier.0.weight" in official
     other = mv.create_model("selecsls_digits")
-    other.load_state_dict(from_official(official))
+    mv.load_weights(other, official)
     x = mv.tensor(noise("x", (2, 1, 8, 8)))
     np.testing.assert_array_equal(other.eval()(x).numpy(), model.eval()(x).numpy())
 

@@ -5,7 +5,7 @@ A model that has maps gives them one by one by `forward_maps(x)` and describes t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from .. import nn
@@ -61,6 +61,10 @@ class FeatureMaps(nn.Module):
     def state_dict(self, *, copy: bool = True) -> dict[str, Any]:
         """The model's."""
         return self.model.state_dict(copy=copy)
+
+    def from_published(self, arrays: Mapping[str, Any]) -> Mapping[str, Any]:
+        """As the model's."""
+        return self.model.from_published(arrays) if hasattr(self.model, "from_published") else arrays
 
     def load_state_dict(self, mapping: Any, strict: bool = True) -> Any:
         """As the model's."""

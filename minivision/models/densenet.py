@@ -5,7 +5,7 @@ Huang, Liu, van der Maaten, Weinberger. CVPR 2017, arXiv 1608.06993.
 Every layer of a block sees the maps of all layers before it, side by side, and adds a few of its own. What was computed once
 need not be learnt again, so the layers can be narrow; and the loss is only a few layers away from each of them.
 
-Names and keys are torchvision's; `load_state_dict` also takes those of the files published in 2017. No deviations.
+Names and keys are torchvision's; `load_weights` also takes those of the files published in 2017. No deviations.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import numpy as np
 
 from .. import functional as F
 from .. import nn
-from ..nn.state import Unfit
 from ._features import FeatureInfo
 from ._registry import register
 
@@ -125,9 +124,9 @@ class DenseNet(nn.Module):
         """(B, C, H, W) -> (B, num_classes)"""
         return self.forward_head(self.forward_features(x))
 
-    def load_state_dict(self, mapping: Mapping[str, Any], strict: bool = True) -> Unfit:
-        """As every module's; a mapping with the names of 2017 is renamed first."""
-        return super().load_state_dict(renamed(mapping), strict)
+    def from_published(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        """The names of 2017 under today's; see `renamed`."""
+        return renamed(arrays)
 
 
 PUBLISHED_2017 = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")  # "denselayer1.norm.1.weight"

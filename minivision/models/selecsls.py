@@ -6,7 +6,7 @@ DenseNet joins every earlier map to every later one, and then moves more memory 
 own three maps (short skips) and one map of its stage (the long skip, always of the stage's first block), and a 1x1
 convolution makes them one narrow map again.
 
-Names, keys and widths are timm's; `from_official` renames the entries of the authors' repository. long_skip=False, for
+Names, keys and widths are timm's; `load_weights` also takes those of the authors' repository. long_skip=False, for
 comparison, is not in the paper.
 """
 
@@ -122,6 +122,10 @@ class SelecSLS(nn.Module):
         """(B, C, H, W) -> (B, num_classes)"""
         return self.forward_head(self.forward_features(x))
 
+    def from_published(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        """The entries of github.com/mehtadushy/SelecSLS-Pytorch under these names: there, fc is in a list of one."""
+        return {key.replace("classifier.0.", "fc."): value for key, value in arrays.items()}
+
 
 def blocks(config: SelecSLSConfig) -> Iterator[SelecSLSBlock]:
     """A stage's first block has no long skip and takes the stride; each later one is given the first one's output."""
@@ -137,11 +141,6 @@ def initialise(module: nn.Module) -> None:
     """He et al. 2015, by what leaves a convolution."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-
-def from_official(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of github.com/mehtadushy/SelecSLS-Pytorch under this library's names: there, fc is in a list of one."""
-    return {key.replace("classifier.0.", "fc."): value for key, value in state.items()}
 
 
 @dataclass(frozen=True)

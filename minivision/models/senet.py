@@ -67,27 +67,31 @@ def gated(block: Any, name: str, channels: int, config: SEConfig) -> None:
 class SEBasicBlock(BasicBlock):
     """A basic block whose branch is gated before the sum."""
 
+    se: nn.Module
+
     def __init__(self, inputs: int, width: int, stride: int, config: SEConfig) -> None:
         super().__init__(inputs, width, stride, config)
         gated(self, "se", width, config)
         nn.init.zeros_(self.bn2.weight)
 
-    def branch(self, x: Any) -> Any:
-        """s F(x).  (B, C, H, W) -> (B, width, H / stride, W / stride)"""
-        return self.se(super().branch(x))
+    def forward(self, x: Any) -> Any:
+        """y = ReLU(s F(x) + x).  (B, C, H, W) -> (B, width, H / stride, W / stride)"""
+        return F.relu(self.se(self.branch(x)) + self.downsample(x))
 
 
 class SEBottleneck(Bottleneck):
     """A bottleneck whose branch is gated before the sum."""
+
+    se: nn.Module
 
     def __init__(self, inputs: int, width: int, stride: int, config: SEConfig) -> None:
         super().__init__(inputs, width, stride, config)
         gated(self, "se", width * self.expansion, config)
         nn.init.zeros_(self.bn3.weight)
 
-    def branch(self, x: Any) -> Any:
-        """s F(x).  (B, C, H, W) -> (B, 4 width, H / stride, W / stride)"""
-        return self.se(super().branch(x))
+    def forward(self, x: Any) -> Any:
+        """y = ReLU(s F(x) + x).  (B, C, H, W) -> (B, 4 width, H / stride, W / stride)"""
+        return F.relu(self.se(self.branch(x)) + self.downsample(x))
 
 
 class SEResNet(ResNet):
@@ -102,15 +106,17 @@ class SEResNet(ResNet):
 class LegacySEBottleneck(Bottleneck):
     """The gated bottleneck with its stride at the first 1x1 convolution, as in the first ResNets."""
 
+    se_module: nn.Module
+
     def __init__(self, inputs: int, width: int, stride: int, config: SEConfig) -> None:
         super().__init__(inputs, width, stride, config)
         self.conv1 = nn.Conv2d(inputs, width, 1, stride=stride, bias=False)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
         gated(self, "se_module", width * self.expansion, config)
 
-    def branch(self, x: Any) -> Any:
-        """s F(x).  (B, C, H, W) -> (B, 4 width, H / stride, W / stride)"""
-        return self.se_module(super().branch(x))
+    def forward(self, x: Any) -> Any:
+        """y = ReLU(s F(x) + x).  (B, C, H, W) -> (B, 4 width, H / stride, W / stride)"""
+        return F.relu(self.se_module(self.branch(x)) + self.downsample(x))
 
 
 class LegacySEResNet(nn.Module):

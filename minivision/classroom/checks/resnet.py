@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ...tape import Tensor
@@ -56,7 +58,7 @@ def split_groups(student: Student, rng: np.random.Generator) -> None:
     for cardinality, d, inputs, outputs in [(4, 3, 8, 16), (2, 1, 6, 8), (1, 4, 4, 4)]:
         block, wanted = {}, {}
         inner = cardinality * d
-        shapes = {"conv1": (inner, inputs, 1, 1), "bn1": inner, "conv2": (inner, d, 3, 3), "bn2": inner}
+        shapes: dict[str, Any] = {"conv1": (inner, inputs, 1, 1), "bn1": inner, "conv2": (inner, d, 3, 3), "bn2": inner}
         shapes |= {
             "conv3": (outputs, inner, 1, 1),
             "bn3": outputs,
