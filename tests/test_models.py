@@ -11,6 +11,7 @@ from golden.weights import PROBES, noise, sketch
 from miniatures import fill
 
 import minivision as mv
+from minivision import kernels
 
 GOLDEN = Path(__file__).parent / "golden"
 NOTES = {file.stem: json.loads(file.read_text()) for file in sorted(GOLDEN.glob("*.json")) if file.stem != "vit"}  # test_vit.py
@@ -25,6 +26,13 @@ def outputs(y):
     return [part for each in y for part in outputs(each)] if isinstance(y, (list, tuple)) else [y]
 
 
+with_kernels = pytest.mark.skipif(
+    not kernels.AVAILABLE,
+    reason="whole networks take an hour without kernels; test_registry.py holds small ones to both backends",
+)
+
+
+@with_kernels
 @pytest.mark.parametrize("label", CASES)
 def test_it_computes_what_the_reference_computes(label):
     """In float64 to rounding; in float32 to BOUNDS, or to three times what the reference loses in float32."""
@@ -81,6 +89,7 @@ def hold_gradients(leaves, arrays, bound):
     assert at == arrays["sketches"].size
 
 
+@with_kernels
 @pytest.mark.parametrize("name", [name for notes in NOTES.values() for name in notes["models"] if name in mv.list_models()])
 def test_its_maps_are_as_described(name):
     """Channels and strides of features_only are those of the maps, and choosing some gives the same ones.
