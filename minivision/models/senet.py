@@ -67,6 +67,8 @@ def gated(block: Any, name: str, channels: int, config: SEConfig) -> None:
 class SEBasicBlock(BasicBlock):
     """A basic block whose branch is gated before the sum."""
 
+    se: SqueezeExcitation
+
     def __init__(self, inputs: int, width: int, stride: int, config: SEConfig) -> None:
         super().__init__(inputs, width, stride, config)
         gated(self, "se", width, config)
@@ -79,6 +81,8 @@ class SEBasicBlock(BasicBlock):
 
 class SEBottleneck(Bottleneck):
     """A bottleneck whose branch is gated before the sum."""
+
+    se: SqueezeExcitation
 
     def __init__(self, inputs: int, width: int, stride: int, config: SEConfig) -> None:
         super().__init__(inputs, width, stride, config)
@@ -101,6 +105,8 @@ class SEResNet(ResNet):
 
 class LegacySEBottleneck(Bottleneck):
     """The gated bottleneck with its stride at the first 1x1 convolution, as in the first ResNets."""
+
+    se_module: SqueezeExcitation
 
     def __init__(self, inputs: int, width: int, stride: int, config: SEConfig) -> None:
         super().__init__(inputs, width, stride, config)
