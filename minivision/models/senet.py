@@ -67,7 +67,7 @@ def gated(block: Any, name: str, channels: int, config: SEConfig) -> None:
 class SEBasicBlock(BasicBlock):
     """A basic block whose branch is gated before the sum."""
 
-    se: nn.Module
+    se: SqueezeExcitation
 
     def __init__(self, inputs: int, width: int, stride: int, config: SEConfig) -> None:
         super().__init__(inputs, width, stride, config)
@@ -82,7 +82,7 @@ class SEBasicBlock(BasicBlock):
 class SEBottleneck(Bottleneck):
     """A bottleneck whose branch is gated before the sum."""
 
-    se: nn.Module
+    se: SqueezeExcitation
 
     def __init__(self, inputs: int, width: int, stride: int, config: SEConfig) -> None:
         super().__init__(inputs, width, stride, config)
@@ -106,7 +106,7 @@ class SEResNet(ResNet):
 class LegacySEBottleneck(Bottleneck):
     """The gated bottleneck with its stride at the first 1x1 convolution, as in the first ResNets."""
 
-    se_module: nn.Module
+    se_module: SqueezeExcitation
 
     def __init__(self, inputs: int, width: int, stride: int, config: SEConfig) -> None:
         super().__init__(inputs, width, stride, config)

@@ -56,7 +56,8 @@ def equal_width(student: Student, rng: np.random.Generator) -> None:
 def split_groups(student: Student, rng: np.random.Generator) -> None:
     """Every entry of the paths, from blocks with and without a shortcut of its own; one path among them."""
     for cardinality, d, inputs, outputs in [(4, 3, 8, 16), (2, 1, 6, 8), (1, 4, 4, 4)]:
-        block, wanted = {}, {}
+        block: dict[str, np.ndarray] = {}
+        wanted: dict[str, np.ndarray] = {}
         inner = cardinality * d
         shapes: dict[str, Any] = {"conv1": (inner, inputs, 1, 1), "bn1": inner, "conv2": (inner, d, 3, 3), "bn2": inner}
         shapes |= {
@@ -66,7 +67,7 @@ def split_groups(student: Student, rng: np.random.Generator) -> None:
             "downsample.1": outputs,
         }
         for part, shape in shapes.items():
-            entries = {"weight": rng.standard_normal(shape)}
+            entries: dict[str, Any] = {"weight": rng.standard_normal(shape)}
             if not isinstance(shape, tuple):
                 entries |= {name: rng.standard_normal(shape) for name in ("bias", "running_mean", "running_var")}
                 entries["num_batches_tracked"] = rng.integers(1, 100, ())

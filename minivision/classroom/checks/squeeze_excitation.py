@@ -28,12 +28,16 @@ def gates(student: Student, rng: np.random.Generator) -> None:
 
 def cost(student: Student, rng: np.random.Generator) -> None:
     """The elements of all matrices, for the paper's network and for others of one to four stages."""
-    cases = [((256, 512, 1024, 2048), (3, 4, 6, 3), 16), ((8,), (1,), 8), ((8,), (3,), 1)]
+    cases: list[tuple[tuple[int, ...], tuple[int, ...], int]] = [
+        ((256, 512, 1024, 2048), (3, 4, 6, 3), 16),
+        ((8,), (1,), 8),
+        ((8,), (3,), 1),
+    ]
     for stages in (1, 2, 3):
         reduction = int(rng.integers(2, 6))
-        widths, counts = rng.integers(1, 9, stages) * reduction, rng.integers(2, 6, stages)
-        cases.append((tuple(map(int, widths)), tuple(map(int, counts)), reduction))
-    for channels, depths, reduction in cases:
-        matrices = [np.empty((c // reduction, c)) for c, n in zip(channels, depths, strict=True) for _ in range(2 * n)]
-        told = f"channels {channels}, depths {depths} and reduction {reduction}"
-        expect(student(channels, depths, reduction), sum(each.size for each in matrices), f"the weights for {told}")
+        channels, depths = rng.integers(1, 9, stages) * reduction, rng.integers(2, 6, stages)
+        cases.append((tuple(map(int, channels)), tuple(map(int, depths)), reduction))
+    for widths, blocks, reduction in cases:
+        matrices = [np.empty((c // reduction, c)) for c, n in zip(widths, blocks, strict=True) for _ in range(2 * n)]
+        told = f"channels {widths}, depths {blocks} and reduction {reduction}"
+        expect(student(widths, blocks, reduction), sum(each.size for each in matrices), f"the weights for {told}")
