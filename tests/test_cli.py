@@ -156,7 +156,11 @@ def test_summary_agrees_with_what_was_published(name: str, capsys: pytest.Captur
     if entry.params is not None:
         assert any(re.match(rf"published, equal +{entry.params:,} +{entry.macs:,} ", line) for line in found)
     assert any(line.startswith("counted") for line in found)
-    assert any(re.match(r"  0-\d+  \(Block, each\)", line) for line in found)
+
+
+def test_summary_shows_equal_blocks_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["summary", "vit_tiny_patch16_224"]) == 0
+    assert any(re.match(r"  0-11  \(Block, each\)", line) for line in lines(capsys))
 
 
 def test_summary_of_another_size_says_what_the_published_figures_are_for(capsys: pytest.CaptureFixture[str]) -> None:

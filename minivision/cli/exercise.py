@@ -107,7 +107,7 @@ def _say_written(path: Path, exercise: Exercise) -> None:
         (f"minivision exercise check {exercise.id}", "tells whether it is right"),
         ("minivision exercise watch", "tells so at each save"),
     ]:
-        screen.print(f"  {command:<52}{what}" if command else f"  {what}", soft_wrap=True)
+        screen.print(f"  {command:<51} {what}" if command else f"  {what}", soft_wrap=True)
     if exercise.is_c:
         found = target.piece(exercise)
         screen.print(f"\n  it includes {' and '.join(found.includes())}, which you can read", soft_wrap=True)
