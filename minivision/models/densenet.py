@@ -41,8 +41,8 @@ class DenseLayer(nn.Module):
 
     def forward(self, x: Any) -> Any:
         """The new maps alone.  (B, C, H, W) -> (B, k, H, W)"""
-        x = self.conv1(F.relu(self.norm1(x)))
-        return self.drop(self.conv2(F.relu(self.norm2(x))))
+        x = self.conv1(self.norm1(x, activation="relu"))
+        return self.drop(self.conv2(self.norm2(x, activation="relu")))
 
 
 class DenseBlock(nn.Sequential):
