@@ -6,7 +6,7 @@ Five convolutions and three fully connected layers, deep and wide enough for 1.2
 times faster than tanh, and dropout keeps the large classifier from learning the images by heart.
 
 Deviations, as in the weights the field downloads (torchvision's names and keys): the one-tower variant of Krizhevsky 2014
-(arXiv 1404.5997), 64-192-384-256-256 channels without groups and without local response normalisation.
+(1404.5997), 64-192-384-256-256 channels without groups and without local response normalisation.
 """
 
 from __future__ import annotations
