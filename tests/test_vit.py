@@ -99,7 +99,7 @@ def test_resized_positions_equal_the_reference_s(old, new):
     np.testing.assert_array_equal(resize_positions(positions, tuple(new)), found.astype(np.float32))
 
 
-@pytest.mark.parametrize("name", [name for name in mv.list_models("*it_*") if models.entry(name).params])
+@pytest.mark.parametrize("name", [name for name in mv.list_models("[vd]*it_*") if models.entry(name).params])
 def test_published_counts_have_a_closed_form(name):
     """Twelve D^2 for a block's matrices and thirteen D for its vectors; a token attends to T others twice over."""
     found = models.entry(name)

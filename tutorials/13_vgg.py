@@ -157,10 +157,11 @@ lesson.claim("C1", f"the gradients of three 3 x 3 layers and of one 7 x 7 layer 
 # flat on one side only. A narrow AlexNet for the 8 x 8 digits, trained by gradient descent with momentum and with either: how
 # many passes over the data until a quarter of them is wrong? Each begins with weights that keep the signal's size through its
 # layers: ReLU halves the mean square, so its weights have variance 2 / fan-in (He et al. 2015), tanh's 1 / fan-in. Each has the
-# best of three learning rates.
+# best of five learning rates, and it is asserted that the best is none of the outermost: a grid that ends too soon would favour
+# one of them.
 
 digits = mv.data.load("digits")
-SEEDS, LIMIT, GOAL, RATES = (1, 1, 0.25, [0.005]) if lesson.quick() else (3, 6, 0.25, [0.002, 0.005, 0.02])
+SEEDS, LIMIT, GOAL, RATES = (1, 1, 0.25, [0.005]) if lesson.quick() else (3, 6, 0.25, [0.002, 0.005, 0.02, 0.05, 0.1])
 
 
 class Tanh(nn.Module):
@@ -198,6 +199,9 @@ for kind in (nn.ReLU, Tanh):
     tried = {lr: [epochs_to_goal(kind, lr, seed) for seed in range(SEEDS)] for lr in RATES}
     best = min(tried, key=lambda lr: (sum(map(len, tried[lr])), np.mean([errors[-1] for errors in tried[lr]])))
     curves[f"{kind.__name__}, rate {best}"] = tried[best]
+    if not lesson.quick():
+        assert RATES[0] < best < RATES[-1]
+        assert all(errors[-1] < GOAL for errors in tried[best])
 figure, axis = plt.subplots(figsize=(6, 3.2), layout="constrained")
 for colour, (name, runs) in zip(("C0", "C1"), curves.items(), strict=True):
     for i, errors in enumerate(runs):
@@ -210,12 +214,12 @@ axis.legend()
 relu, tanh = (np.mean([len(errors) for errors in runs]) for runs in curves.values())
 print(f"ReLU takes {relu / tanh:.1f} of the passes")
 if not lesson.quick():
-    assert 0.5 < tanh / relu < 6.0
+    assert 0.5 < tanh / relu < 2.0
 
 # %%
-# Not six times sooner: with weights that suit each activation and a learning rate of its own, both learn these small digits in a
-# few passes. The paper's factor was measured on CIFAR-10, without such weights. Beginning well, and later batch norm, took over
-# part of what ReLU was needed for. What stayed is that it costs next to nothing.
+# The paper's factor does not hold here: with weights that suit each activation and a learning rate of its own, neither is twice
+# as fast as the other on these small digits. The six times are reported by the paper for CIFAR-10, not checked here. What differs
+# is the rate that each wants, so a comparison at one rate would show whichever winner that rate favours.
 
 # %%
 # Exercises

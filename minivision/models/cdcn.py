@@ -178,7 +178,7 @@ def contrastive_depth_loss(predicted: Any, target: Any) -> Any:
 
 
 def contrastive_depth_gradient(predicted: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Its gradient for predicted: 2/M sum_n (K_n e moved to p + n, less K_n e at p), e = predicted - target, M = all contrasts.
+    """Its gradient for predicted: 2/M sum_n (K_n e moved to p + n, less K_n e at p), e the error, M = all contrasts.
 
     predicted, target (B, H, W) arrays -> (B, H, W). K_n e (B, H - 2, W - 2) is e at the neighbour n less e in the middle.
     """
