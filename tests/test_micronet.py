@@ -9,7 +9,8 @@ from miniatures import fill
 
 import minivision as mv
 from minivision import functional as F
-from minivision.models.micronet import ShiftMax, depthwise, divisible, partners, pointwise
+from minivision.models.micronet import depthwise, pointwise
+from minivision.models.shift_max import ShiftMax, divisible, partners
 
 
 def matrix(channels, reduction, groups):

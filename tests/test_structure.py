@@ -35,7 +35,8 @@ PARENTS = {  # a model file imports no sibling but what its paper builds on
     "senet": {"resnet"},
     "nonlocal_net": {"resnet"},
     "csra": {"resnet", "vit"},
-    "acnet": {"resnet"},
+    "acnet_cifar": {"acnet"},
+    "micronet": {"shift_max"},
     "mobilenetv3": {"mobilenetv2"},
     "inception_resnet_v2": {"inception_v4"},
 }

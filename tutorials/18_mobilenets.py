@@ -134,7 +134,7 @@ lesson.claim("C6", f"the block is the library's to 1e-12; spiral through a ReLU,
 
 z = np.linspace(-8, 8, 16001)
 gap, bound = np.abs(F.hardswish(z) - F.silu(z)), 3 / (1 + np.exp(3))
-assert F.relu6(100 * z).min() == 0 and F.relu6(100 * z).max() == 6  # noqa: PT018
+assert [F.relu6(100 * z).min(), F.relu6(100 * z).max()] == [0, 6]
 np.testing.assert_allclose([gap.max(), np.abs(z[gap.argmax()])], [bound, 3], rtol=1e-9)
 lesson.claim(
     "C7", f"ReLU6 stays in [0, 6]: steps of {6 / 255:.4f} in 8 bits; |h-swish - swish| <= {gap.max():.4f}, reached at |x| = 3"
@@ -160,7 +160,7 @@ saved = mv.profile(nn.Conv2d(960, 1280, 1), (960, height, width)).macs // rows["
 squeezes = [each for _, each in v3.named_modules() if isinstance(each, SqueezeExcitation)]
 assert all(each.fc1.out_channels == make_divisible(each.fc1.in_channels / 4) for each in squeezes)
 stems = v2.features[0][0].out_channels, v3.features[0][0].out_channels
-assert (saved, stems) == (height * width, (32, 16)) and height == 7  # noqa: PT018
+assert (height, saved, stems) == (7, height * width, (32, 16))
 lesson.claim("C8", f"the layer costs 1/{saved} after pooling; {len(squeezes)} gates narrow to a quarter; "
              f"stem {stems[0]} to {stems[1]}; {sum(isinstance(each, Block) for each in v3.features)} blocks")  # fmt: skip
 

@@ -15,7 +15,7 @@ import numpy as np
 import minivision as mv
 from minivision import functional as F
 from minivision import lesson, nn
-from minivision.models.micronet import ShiftMax, partners
+from minivision.models.shift_max import ShiftMax, partners
 
 rng = np.random.default_rng(0)
 

@@ -5,27 +5,10 @@ A model that has maps gives them one by one by `forward_maps(x)` and describes t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from .. import nn
-
-
-class FeatureInfo(NamedTuple):
-    """A map: the module that it comes from (or is made from), its channels, and how many pixels of the image one of it is."""
-
-    module: str
-    channels: int
-    stride: int
-
-
-class HasMaps(Protocol):
-    """What FeatureMaps asks of a model."""
-
-    feature_info: list[FeatureInfo]
-
-    def forward_maps(self, x: Any) -> Iterator[Any]:
-        """The maps, from large to small."""
 
 
 class FeatureMaps(nn.Module):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import nn
+from ._backbone import Classifier, SquareImages
 from ._registry import register
 
 IMAGENET = ((64, 11, 4, 2), (192, 5, 1, 2), (384, 3, 1, 1), (256, 3, 1, 1), (256, 3, 1, 1))  # channels, kernel, stride, padding
@@ -22,7 +23,7 @@ DIGITS = ((32, 3, 1, 1), (48, 3, 1, 1), (64, 3, 1, 1), (48, 3, 1, 1), (48, 3, 1,
 POOLED = (0, 1, 4)  # the convolutions that max pooling follows
 
 
-class AlexNet(nn.Module):
+class AlexNet(Classifier):
     """Section 3.5: images (B, C, H, W) -> logits (B, num_classes)."""
 
     def __init__(self, config: AlexNetConfig) -> None:
@@ -50,13 +51,9 @@ class AlexNet(nn.Module):
         """Three fully connected layers on 6 x 6 places.  (B, D, H', W') -> (B, num_classes)"""
         return self.classifier(self.avgpool(x).flatten(1))  # (B, 36 D) -> (B, num_classes)
 
-    def forward(self, x: Any) -> Any:
-        """(B, C, H, W) -> (B, num_classes)"""
-        return self.forward_head(self.forward_features(x))
-
 
 @dataclass(frozen=True)
-class AlexNetConfig:
+class AlexNetConfig(SquareImages):
     """Figure 2 and what a user may change.
 
     convolutions: (channels, kernel, stride, padding) of each; pool: overlapping pooling of 3 x 3 at stride 2 (section 3.4);
@@ -72,11 +69,6 @@ class AlexNetConfig:
     in_chans: int = 3
     num_classes: int = 1000
     img_size: int = 224
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-        return self.in_chans, self.img_size, self.img_size
 
 
 @register("alexnet", AlexNetConfig(), params=61_100_840, macs=714_188_480)

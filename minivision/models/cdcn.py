@@ -22,6 +22,7 @@ import numpy as np
 
 from .. import functional as F
 from .. import nn
+from ._backbone import SquareImages
 from ._registry import register
 
 SIDE = 3  # of every kernel but the attention's
@@ -198,11 +199,8 @@ def depth_loss(predicted: Any, target: Any) -> Any:
     return F.mse_loss(predicted, target) + contrastive_depth_loss(predicted, target)
 
 
-# -------------------------------------------------------------------------------------------------------------------- names
-
-
 @dataclass(frozen=True)
-class CDCNConfig:
+class CDCNConfig(SquareImages):
     """Section 3.2 (CDCN) and 3.3 (CDCN++), and what a user may change.
 
     blocks: the widths of each level; head: of what comes behind; attention: on each level, as CDCN++ has it; theta: how much
@@ -223,14 +221,9 @@ class CDCNConfig:
         if len(self.blocks) != 3:
             raise ValueError(f"blocks are the widths of three levels, got {self.blocks}")
 
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-        return self.in_chans, self.img_size, self.img_size
-
 
 @dataclass(frozen=True)
-class CDCClassifierConfig:
+class CDCClassifierConfig(SquareImages):
     """widths: of the two levels; theta, padding_mode: as CDConv2d has them."""
 
     widths: tuple[int, int] = (32, 64)
@@ -239,11 +232,6 @@ class CDCClassifierConfig:
     in_chans: int = 1
     num_classes: int = 10
     img_size: int = 8
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-        return self.in_chans, self.img_size, self.img_size
 
 
 SEARCHED = ((128, 204, 128), (153, 128, 179, 128), (128, 153, 128))

@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import functional as F
 from .. import nn
-from ._features import FeatureInfo
+from ._backbone import Backbone, FeatureInfo, SquareImages, check_choice
 from ._registry import register
 
 STEMS = ("imagenet", "cifar")
@@ -74,7 +74,7 @@ def stem(config: DenseNetConfig) -> dict[str, nn.Module]:
     return {"conv0": conv, "norm0": nn.BatchNorm2d(width), "relu0": nn.ReLU(), "pool0": nn.MaxPool2d(3, stride=2, padding=1)}
 
 
-class DenseNet(nn.Module):
+class DenseNet(Backbone):
     """Figure 2 and table 1: images (B, C, H, W) -> logits (B, num_classes)."""
 
     def __init__(self, config: DenseNetConfig) -> None:
@@ -112,17 +112,9 @@ class DenseNet(nn.Module):
             x = part(x)
         yield F.relu(x)
 
-    def forward_features(self, x: Any) -> Any:
-        """The last map.  (B, C, H, W) -> (B, D, H/32, W/32)"""
-        return F.relu(self.features(x))
-
     def forward_head(self, x: Any) -> Any:
         """Global average pooling and the classifier.  (B, D, H', W') -> (B, num_classes)"""
         return self.classifier(x.mean((2, 3)))
-
-    def forward(self, x: Any) -> Any:
-        """(B, C, H, W) -> (B, num_classes)"""
-        return self.forward_head(self.forward_features(x))
 
     def from_published(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         """The names of 2017 under today's; see `renamed`."""
@@ -154,7 +146,7 @@ def initialise(module: nn.Module) -> None:
 
 
 @dataclass(frozen=True)
-class DenseNetConfig:
+class DenseNetConfig(SquareImages):
     """Table 1's columns, and what a user may change.
 
     depths: layers of each block; growth_rate: k, the maps that a layer adds; stem_width: maps before the first block; bn_size:
@@ -174,15 +166,9 @@ class DenseNetConfig:
     img_size: int = 224
 
     def __post_init__(self) -> None:
-        if self.stem not in STEMS:
-            raise ValueError(f"stem is one of {', '.join(STEMS)}, got {self.stem!r}")
+        check_choice(self, "stem", STEMS)
         if not self.depths or min(self.depths) < 1:
             raise ValueError(f"depths has the layers of each block, at least one in each, got {self.depths}")
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-        return self.in_chans, self.img_size, self.img_size
 
 
 @register("densenet121", DenseNetConfig((6, 12, 24, 16)), params=7_978_856, macs=2_834_161_664)

@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import functional as F
 from .. import nn
-from ._features import FeatureInfo
+from ._backbone import Backbone, FeatureInfo, SquareImages, check_choice
 from ._registry import register
 from .inception_v4 import COLUMN, ROW, STEMS, Branches, ConvNorm, Layers
 
@@ -109,7 +109,7 @@ def stem(make: Layers, config: InceptionResNetV2Config) -> dict[str, nn.Module]:
     }
 
 
-class InceptionResNetV2(nn.Module):
+class InceptionResNetV2(Backbone):
     """Figure 15: images (B, C, H, W) -> logits (B, num_classes). The smallest image whose every map has a pixel is 75x75."""
 
     smallest: ClassVar[int] = 75  # with the stem for ImageNet
@@ -132,26 +132,11 @@ class InceptionResNetV2(nn.Module):
 
     def forward_maps(self, x: Any) -> Iterator[Any]:
         """The last map of each size, while they are computed."""
-        last = {each.module for each in self.feature_info}
-        for name, module in self.named_children():
-            if name == "head_drop":
-                return
-            x = module(x)
-            if name in last:
-                yield x
-
-    def forward_features(self, x: Any) -> Any:
-        """The last map.  (B, C, 299, 299) -> (B, 1536, 8, 8)"""
-        *_, last = self.forward_maps(x)
-        return last
+        return self.maps_along(x, self)
 
     def forward_head(self, x: Any) -> Any:
         """Global average pooling, dropout and the classifier.  (B, 1536, H', W') -> (B, num_classes)"""
         return self.classif(self.head_drop(x.mean((2, 3))))
-
-    def forward(self, x: Any) -> Any:
-        """(B, C, H, W) -> (B, num_classes)"""
-        return self.forward_head(self.forward_features(x))
 
 
 def body(make: Layers, config: InceptionResNetV2Config) -> dict[str, nn.Module]:
@@ -172,7 +157,7 @@ def body(make: Layers, config: InceptionResNetV2Config) -> dict[str, nn.Module]:
 
 
 @dataclass(frozen=True)
-class InceptionResNetV2Config:
+class InceptionResNetV2Config(SquareImages):
     """Figure 15 as TensorFlow's slim has it, and what a user may change.
 
     depths, scales: residual modules on the 35x35, 17x17 and 8x8 map, and their s; narrow: the numbers of maps are divided by it,
@@ -190,15 +175,9 @@ class InceptionResNetV2Config:
     img_size: int = 299
 
     def __post_init__(self) -> None:
-        if self.stem not in STEMS:
-            raise ValueError(f"stem is one of {', '.join(STEMS)}, got {self.stem!r}")
+        check_choice(self, "stem", STEMS)
         if not 1 <= self.narrow <= 32:
             raise ValueError(f"narrow divides numbers of maps that begin at 32: it is between 1 and 32, got {self.narrow}")
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-        return self.in_chans, self.img_size, self.img_size
 
 
 SMALL = InceptionResNetV2Config((1, 1, 1), narrow=16, stem="small", in_chans=1, num_classes=10, img_size=8)

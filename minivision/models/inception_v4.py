@@ -18,7 +18,7 @@ import numpy as np
 
 from .. import functional as F
 from .. import nn
-from ._features import FeatureInfo
+from ._backbone import Backbone, FeatureInfo, SquareImages, check_choice
 from ._registry import register
 
 Kernel = int | tuple[int, int]
@@ -158,7 +158,7 @@ class InceptionC(nn.Module):
         return np.concatenate([self.branch0(x), *forks, self.branch3(x)], axis=1)  # (B, 1536, H, W)
 
 
-class InceptionV4(nn.Module):
+class InceptionV4(Backbone):
     """Figure 9: images (B, C, H, W) -> logits (B, num_classes). The smallest image whose every map has a pixel is 75x75."""
 
     smallest: ClassVar[int] = 75  # with the paper's stem
@@ -191,27 +191,15 @@ class InceptionV4(nn.Module):
 
     def forward_maps(self, x: Any) -> Iterator[Any]:
         """The last map of each size, while they are computed."""
-        ends = {each.module for each in self.feature_info}
-        for i, module in enumerate(self.features):
-            x = module(x)
-            if f"features.{i}" in ends:
-                yield x
-
-    def forward_features(self, x: Any) -> Any:
-        """The last map.  (B, C, 299, 299) -> (B, 1536, 8, 8)"""
-        return self.features(x)
+        return self.maps_along(x, self.features, "features.")
 
     def forward_head(self, x: Any) -> Any:
         """Global average pooling, dropout and the classifier.  (B, 1536, H', W') -> (B, num_classes)"""
         return self.last_linear(self.head_drop(x.mean((2, 3))))
 
-    def forward(self, x: Any) -> Any:
-        """(B, C, H, W) -> (B, num_classes)"""
-        return self.forward_head(self.forward_features(x))
-
 
 @dataclass(frozen=True)
-class InceptionV4Config:
+class InceptionV4Config(SquareImages):
     """Figure 9, and what a user may change.
 
     depths: modules A, B and C; narrow: the paper's numbers of maps are divided by it, up to 32; stem: "imagenet", or "small" for
@@ -228,15 +216,9 @@ class InceptionV4Config:
     img_size: int = 299
 
     def __post_init__(self) -> None:
-        if self.stem not in STEMS:
-            raise ValueError(f"stem is one of {', '.join(STEMS)}, got {self.stem!r}")
+        check_choice(self, "stem", STEMS)
         if not 1 <= self.narrow <= 32:
             raise ValueError(f"narrow divides numbers of maps that begin at 32: it is between 1 and 32, got {self.narrow}")
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-        return self.in_chans, self.img_size, self.img_size
 
 
 SMALL = InceptionV4Config((1, 1, 1), 16, "small", in_chans=1, num_classes=10, img_size=8)

@@ -20,10 +20,10 @@ import numpy as np
 
 from .. import functional as F
 from .. import nn
-from ._features import FeatureInfo
+from ._backbone import Backbone, FeatureInfo, SquareImages
 from ._registry import register
+from .shift_max import ShiftMax
 
-SPAN = 2.0  # coefficients of Dynamic Shift-Max move by so much to either side of where they begin
 REDUCTION = 8  # of the channels between the two linear maps that find them
 
 
@@ -77,43 +77,6 @@ def separable(inputs: int, inner: int, outputs: int, kernel: int, stride: int, g
     column = nn.Conv2d(inputs, inner, (kernel, 1), stride=(stride, 1), padding=(half, 0), groups=groups, bias=False)
     row = nn.Conv2d(inner, outputs, (1, kernel), stride=(1, stride), padding=(0, half), groups=inner, bias=False)
     return [column, nn.BatchNorm2d(inner), row, nn.BatchNorm2d(outputs)]
-
-
-class ShiftMax(nn.Module):
-    """Section 4: y_i = max_k (a_ik x_i + b_ik x_j(i)), a and b from the picture, j(i) the next channel of the next group.
-
-    groups: of the channels; pieces: how many k, where of one there is no maximum; start: a_k, b_k before anything is learned.
-    (B, C, H, W) -> (B, C, H, W)
-    """
-
-    def __init__(self, channels: int, groups: int, reduction: int, start: tuple[tuple[float, float], ...]) -> None:
-        super().__init__()
-        inner = divisible(channels // reduction)
-        self.fc = nn.Sequential(nn.Linear(channels, inner), nn.ReLU(), nn.Linear(inner, 2 * len(start) * channels))
-        self.start, self.index = start, partners(channels, groups)
-
-    def coefficients(self, x: Any) -> Any:
-        """What is added to `start`, in [-2, 2].  (B, C, H, W) -> (B, 2 K, C, 1, 1), as a_1, b_1, a_2, b_2"""
-        found = 2.0 * SPAN * (F.hardsigmoid(self.fc(x.mean((2, 3)))) - 0.5)  # (B, 2 K C)
-        return found.reshape(len(x), 2 * len(self.start), x.shape[1], 1, 1)  # (B, 2 K, C, 1, 1)
-
-    def forward(self, x: Any) -> Any:
-        """Each piece is linear in x where the coefficients are held."""
-        found, other = self.coefficients(x), x[:, self.index]  # (B, C, H, W)
-        pieces = [(found[:, 2 * k] + a) * x + (found[:, 2 * k + 1] + b) * other for k, (a, b) in enumerate(self.start)]
-        return np.maximum(*pieces) if len(pieces) == 2 else pieces[0]
-
-
-def partners(channels: int, groups: int) -> np.ndarray:
-    """j(i): one group on, and one channel on inside it, both in a circle."""
-    grid = np.arange(channels).reshape(groups, channels // groups)  # (G, C / G)
-    return np.roll(grid, (-1, -1), (0, 1)).reshape(channels)  # (C,)
-
-
-def divisible(n: int, by: int = 4) -> int:
-    """The multiple of `by` nearest to n, at least one and no less than 0.9 n."""
-    found = max(by, (n + by // 2) // by * by)
-    return found + by if found < 0.9 * n else found
 
 
 class Block(nn.Module):
@@ -188,13 +151,12 @@ def head(inputs: int, config: MicroNetConfig) -> nn.Sequential:
     return nn.Sequential(dense(inputs, config.width), nn.Dropout(config.drop_rate), dense(config.width, config.num_classes))
 
 
-class MicroNet(nn.Module):
+class MicroNet(Backbone):
     """Section 5: images (B, C, H, W) -> logits (B, num_classes)."""
 
     def __init__(self, config: MicroNetConfig) -> None:
         super().__init__()
-        self.config = config
-        inputs = config.stem[0] * config.stem[1]
+        self.config, inputs = config, config.stem[0] * config.stem[1]
         blocks: list[nn.Module] = [stem(config.in_chans, config.stem, config.stem_stride)]
         for i, row in enumerate(config.rows):
             blocks.append(Block(inputs, row, config, plain=config.everywhere and i == 0))
@@ -209,28 +171,15 @@ class MicroNet(nn.Module):
         stem, rows = self.config.stem, self.config.rows
         strides = np.cumprod([self.config.stem_stride, *(row.stride for row in rows)]).tolist()
         channels = [stem[0] * stem[1], *(row.channels for row in rows)]
-        found = {stride: FeatureInfo(f"features.{i}", channels[i], stride) for i, stride in enumerate(strides)}
-        return list(found.values())
+        return list({stride: FeatureInfo(f"features.{i}", channels[i], stride) for i, stride in enumerate(strides)}.values())
 
     def forward_maps(self, x: Any) -> Iterator[Any]:
         """The last map of each stride, while they are computed."""
-        names = {each.module for each in self.feature_info}
-        for i, layer in enumerate(self.features):
-            x = layer(x)
-            if f"features.{i}" in names:
-                yield x
-
-    def forward_features(self, x: Any) -> Any:
-        """The last map.  (B, C, H, W) -> (B, D, H/32, W/32)"""
-        return self.features(x)
+        return self.maps_along(x, self.features, "features.")
 
     def forward_head(self, x: Any) -> Any:
         """ReLU6, global average pooling, h-swish and the classifier.  (B, D, H', W') -> (B, num_classes)"""
         return self.classifier(F.hardswish(F.relu6(x).mean((2, 3))))
-
-    def forward(self, x: Any) -> Any:
-        """(B, C, H, W) -> (B, num_classes)"""
-        return self.forward_head(self.forward_features(x))
 
 
 def initialise(module: nn.Module) -> None:
@@ -243,7 +192,7 @@ def initialise(module: nn.Module) -> None:
 
 
 @dataclass(frozen=True)
-class MicroNetConfig:
+class MicroNetConfig(SquareImages):
     """The columns of section 5's table, and what a user may change.
 
     rows: the blocks; stem: channels of the 3 x 1 convolution, and how many the 1 x 3 makes of each; width: of the hidden
@@ -261,11 +210,6 @@ class MicroNetConfig:
     in_chans: int = 3
     num_classes: int = 1000
     img_size: int = 224
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-        return self.in_chans, self.img_size, self.img_size
 
 
 def rows(table: str) -> tuple[Row, ...]:

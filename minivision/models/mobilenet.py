@@ -18,7 +18,7 @@ from typing import Any
 
 from .. import functional as F
 from .. import nn
-from ._features import FeatureInfo
+from ._backbone import Backbone, FeatureInfo, SquareImages
 from ._registry import register
 
 STAGES = ((64, 1, 1), (128, 2, 2), (256, 2, 2), (512, 6, 2), (1024, 2, 2))  # table 1: outputs, layers, stride of the first
@@ -53,7 +53,7 @@ class Full(nn.Module):
         return F.relu6(self.bn1(self.conv(x)))
 
 
-class MobileNet(nn.Module):
+class MobileNet(Backbone):
     """Table 1: images (B, C, H, W) -> logits (B, num_classes)."""
 
     def __init__(self, config: MobileNetConfig) -> None:
@@ -85,18 +85,9 @@ class MobileNet(nn.Module):
             x = each(x)
             yield x
 
-    def forward_features(self, x: Any) -> Any:
-        """The last map.  (B, C, H, W) -> (B, 1024, H/32, W/32)"""
-        *_, last = self.forward_maps(x)
-        return last
-
     def forward_head(self, x: Any) -> Any:
         """Global average pooling and the classifier.  (B, D, H', W') -> (B, num_classes)"""
         return self.classifier(F.dropout(x.mean((2, 3)), self.config.drop_rate, self.training))
-
-    def forward(self, x: Any) -> Any:
-        """(B, C, H, W) -> (B, num_classes)"""
-        return self.forward_head(self.forward_features(x))
 
 
 def stage(inputs: int, width: int, depth: int, stride: int, separable: bool) -> nn.Sequential:
@@ -129,7 +120,7 @@ def initialise(module: nn.Module) -> None:
 
 
 @dataclass(frozen=True)
-class MobileNetConfig:
+class MobileNetConfig(SquareImages):
     """Table 1, and what a user may change.
 
     stages: (outputs, layers, stride of the first layer) of each; stem, stem_stride: of the first convolution; width: section
@@ -154,11 +145,6 @@ class MobileNetConfig:
     def channels(self, count: int) -> int:
         """alpha times so many channels, at least one."""
         return max(int(self.width * count), 1)
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-        return self.in_chans, self.img_size, self.img_size
 
 
 DIGITS = MobileNetConfig(((32, 1, 1), (64, 2, 2), (128, 2, 2)), 16, 1, in_chans=1, num_classes=10, img_size=8)

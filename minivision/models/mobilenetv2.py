@@ -17,7 +17,7 @@ from typing import Any
 
 from .. import functional as F
 from .. import nn
-from ._features import FeatureInfo
+from ._backbone import Backbone, FeatureInfo, SquareImages
 from ._registry import register
 
 # Table 2: expansion t, outputs c, layers n, stride s of the first
@@ -82,7 +82,7 @@ def has_shortcut(inputs: int, outputs: int, stride: int) -> bool:
     return stride == 1 and inputs == outputs
 
 
-class MobileNetV2(nn.Module):
+class MobileNetV2(Backbone):
     """Table 2: images (B, C, H, W) -> logits (B, num_classes)."""
 
     def __init__(self, config: MobileNetV2Config) -> None:
@@ -109,7 +109,7 @@ class MobileNetV2(nn.Module):
 
     def forward_maps(self, x: Any) -> Iterator[Any]:
         """The last map of each size, while they are computed."""
-        yield from chosen_maps(self, x)
+        return self.maps_along(x, self.features, "features.")
 
     def forward_features(self, x: Any) -> Any:
         """The map that is pooled: the last one, 1x1 to 1280 channels.  (B, C, H, W) -> (B, 1280, H/32, W/32)"""
@@ -119,10 +119,6 @@ class MobileNetV2(nn.Module):
         """Global average pooling and the classifier.  (B, D, H', W') -> (B, num_classes)"""
         return self.classifier(x.mean((2, 3)))
 
-    def forward(self, x: Any) -> Any:
-        """(B, C, H, W) -> (B, num_classes)"""
-        return self.forward_head(self.forward_features(x))
-
 
 def last_of_each(stride: int, channels: int, blocks: list[tuple[int, int]]) -> list[FeatureInfo]:
     """The last map of each size among features.0, of this stride, and the blocks after it, each (channels, stride)."""
@@ -131,15 +127,6 @@ def last_of_each(stride: int, channels: int, blocks: list[tuple[int, int]]) -> l
         stride *= step
         found[stride] = FeatureInfo(f"features.{i}", channels, stride)
     return list(found.values())
-
-
-def chosen_maps(model: Any, x: Any) -> Iterator[Any]:
-    """What a model's feature_info names, as its features are computed one by one; the convolution behind them is not."""
-    wanted = {info.module for info in model.feature_info}
-    for name, layer in list(model.features.named_children())[:-1]:
-        x = layer(x)
-        if f"features.{name}" in wanted:
-            yield x
 
 
 def initialise(module: nn.Module) -> None:
@@ -152,8 +139,18 @@ def initialise(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
+class Widened(SquareImages):
+    """A configuration whose `width` multiplies all channels (section 4)."""
+
+    width: float
+
+    def __post_init__(self) -> None:
+        if self.width <= 0:
+            raise ValueError(f"width multiplies the channels and is above 0, got {self.width}")
+
+
 @dataclass(frozen=True)
-class MobileNetV2Config:
+class MobileNetV2Config(Widened):
     """Table 2, and what a user may change.
 
     stages: (expansion, outputs, layers, stride of the first layer) of each; stem, stem_stride: of the first convolution; last:
@@ -170,15 +167,6 @@ class MobileNetV2Config:
     num_classes: int = 1000
     img_size: int = 224
     drop_rate: float = 0.2
-
-    def __post_init__(self) -> None:
-        if self.width <= 0:
-            raise ValueError(f"width multiplies the channels and is above 0, got {self.width}")
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-        return self.in_chans, self.img_size, self.img_size
 
 
 DIGITS = MobileNetV2Config(

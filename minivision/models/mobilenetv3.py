@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 from .. import functional as F
 from .. import nn
-from ._features import FeatureInfo
+from ._backbone import Backbone, FeatureInfo
 from ._registry import register
-from .mobilenetv2 import ConvNorm, chosen_maps, has_shortcut, initialise, last_of_each, make_divisible
+from .mobilenetv2 import ConvNorm, Widened, has_shortcut, initialise, last_of_each, make_divisible
 
 NORM = functools.partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
 RE, HS = "relu", "hardswish"
@@ -115,7 +115,7 @@ class Block(nn.Module):
         return project(y, residual=x if self.shortcut else None)
 
 
-class MobileNetV3(nn.Module):
+class MobileNetV3(Backbone):
     """Table 1 or 2: images (B, C, H, W) -> logits (B, num_classes)."""
 
     def __init__(self, config: MobileNetV3Config) -> None:
@@ -138,7 +138,7 @@ class MobileNetV3(nn.Module):
 
     def forward_maps(self, x: Any) -> Iterator[Any]:
         """The last map of each size, while they are computed."""
-        yield from chosen_maps(self, x)
+        return self.maps_along(x, self.features, "features.")
 
     def forward_features(self, x: Any) -> Any:
         """The map that is pooled.  (B, C, H, W) -> (B, 960 or 576, H/32, W/32)"""
@@ -147,10 +147,6 @@ class MobileNetV3(nn.Module):
     def forward_head(self, x: Any) -> Any:
         """Global average pooling, then the tail.  (B, D, H', W') -> (B, num_classes)"""
         return self.classifier(x.mean((2, 3)))
-
-    def forward(self, x: Any) -> Any:
-        """(B, C, H, W) -> (B, num_classes)"""
-        return self.forward_head(self.forward_features(x))
 
 
 def tail(inputs: int, last: int, config: MobileNetV3Config) -> nn.Module:
@@ -163,7 +159,7 @@ def tail(inputs: int, last: int, config: MobileNetV3Config) -> nn.Module:
 
 
 @dataclass(frozen=True)
-class MobileNetV3Config:
+class MobileNetV3Config(Widened):
     """Tables 1 and 2, and what a user may change.
 
     rows: the blocks; last: channels of the layer after pooling; stem, stem_stride: of the first convolution; width: multiplies
@@ -181,21 +177,12 @@ class MobileNetV3Config:
     img_size: int = 224
     drop_rate: float = 0.2
 
-    def __post_init__(self) -> None:
-        if self.width <= 0:
-            raise ValueError(f"width multiplies the channels and is above 0, got {self.width}")
-
     def scaled_rows(self) -> list[Row]:
         """The rows with their channels multiplied."""
         return [
             row._replace(expanded=make_divisible(row.expanded * self.width), outputs=make_divisible(row.outputs * self.width))
             for row in self.rows
         ]
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-        return self.in_chans, self.img_size, self.img_size
 
 
 ROWS = (Row(3, 16, 16, False, RE, 1), Row(3, 64, 24, True, RE, 2), Row(3, 72, 24, True, HS, 1), Row(5, 96, 40, True, HS, 2))

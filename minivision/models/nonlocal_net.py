@@ -16,7 +16,7 @@ Deviations: maps of two dimensions only (a video has three). In the ResNet, a bl
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import functional as F
 from .. import nn
@@ -137,7 +137,7 @@ class Bottleneck(resnet.Bottleneck):
 class NonLocalResNet(resnet.ResNet):
     """Section 4 on images: a ResNet with non-local blocks behind some of its own.  (B, C, H, W) -> (B, num_classes)"""
 
-    blocks = {"basic": BasicBlock, "bottleneck": Bottleneck}  # noqa: RUF012
+    blocks: ClassVar[dict[str, Any]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
     def __init__(self, config: NonLocalConfig) -> None:
         super().__init__(config)

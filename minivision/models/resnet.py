@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 from .. import functional as F
 from .. import nn
-from ._features import FeatureInfo
+from ._backbone import Backbone, FeatureInfo, SquareImages, check_choice
 from ._registry import register
 
 WIDTHS = (64, 128, 256, 512)  # of the four stages, table 1
@@ -109,7 +109,7 @@ class Nothing(nn.Module):
         return
 
 
-class ResNet(nn.Module):
+class ResNet(Backbone):
     """Table 1 (stem "imagenet") or section 4.2 (stem "cifar"): images (B, C, H, W) -> logits (B, num_classes)."""
 
     blocks: ClassVar[dict[str, Any]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
@@ -145,18 +145,9 @@ class ResNet(nn.Module):
             x = getattr(self, f"layer{i + 1}")(x)
             yield x
 
-    def forward_features(self, x: Any) -> Any:
-        """The last map.  (B, C, H, W) -> (B, 512 or 2048, H/32, W/32)"""
-        *_, last = self.forward_maps(x)
-        return last
-
     def forward_head(self, x: Any) -> Any:
         """Global average pooling and the classifier.  (B, D, H', W') -> (B, num_classes)"""
         return self.fc(x.mean((2, 3)))
-
-    def forward(self, x: Any) -> Any:
-        """(B, C, H, W) -> (B, num_classes)"""
-        return self.forward_head(self.forward_features(x))
 
 
 def stage(block: Any, inputs: int, width: int, depth: int, stride: int, config: ResNetConfig) -> nn.Sequential:
@@ -172,7 +163,7 @@ def initialise(module: nn.Module) -> None:
 
 
 @dataclass(frozen=True)
-class ResNetConfig:
+class ResNetConfig(SquareImages):
     """Table 1's columns, section 4.2's networks, and what a user may change.
 
     block: "basic" or "bottleneck"; depths, widths: blocks and channels of each stage; stem: "imagenet" (7x7 and pooling, a
@@ -192,16 +183,10 @@ class ResNetConfig:
     img_size: int = 224
 
     def __post_init__(self) -> None:
-        for name, known in ("block", tuple(ResNet.blocks)), ("stem", STEMS):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} is one of {', '.join(known)}, got {getattr(self, name)!r}")
+        check_choice(self, "block", ResNet.blocks)
+        check_choice(self, "stem", STEMS)
         if len(self.depths) != len(self.widths):
             raise ValueError(f"depths and widths are as many as the stages, got {self.depths} and {self.widths}")
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-        return self.in_chans, self.img_size, self.img_size
 
 
 def cifar(depth: int) -> ResNetConfig:

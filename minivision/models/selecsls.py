@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import nn
-from ._features import FeatureInfo
+from ._backbone import Backbone, FeatureInfo, SquareImages
 from ._registry import register
 
 
@@ -59,7 +59,7 @@ class SelecSLSBlock(nn.Module):
         return self.conv6(self.joined(x, skip))
 
 
-class SelecSLS(nn.Module):
+class SelecSLS(Backbone):
     """Images (B, C, H, W) -> logits (B, num_classes): blocks at 1/4, 1/8 and 1/16, then plain convolutions to 1/64."""
 
     stem_width: ClassVar[int] = 32
@@ -109,18 +109,9 @@ class SelecSLS(nn.Module):
         chosen = {each.module for each in self.feature_info}
         yield from (y for name, y in self.steps(x) if name in chosen)
 
-    def forward_features(self, x: Any) -> Any:
-        """The last map.  (B, C, H, W) -> (B, D, H/64, W/64)"""
-        *_, (_, last) = self.steps(x)
-        return last
-
     def forward_head(self, x: Any) -> Any:
         """Global average pooling and the classifier.  (B, D, H', W') -> (B, num_classes)"""
         return self.fc(self.head_drop(x.mean((2, 3))))
-
-    def forward(self, x: Any) -> Any:
-        """(B, C, H, W) -> (B, num_classes)"""
-        return self.forward_head(self.forward_features(x))
 
     def from_published(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         """The entries of github.com/mehtadushy/SelecSLS-Pytorch under these names: there, fc is in a list of one."""
@@ -144,7 +135,7 @@ def initialise(module: nn.Module) -> None:
 
 
 @dataclass(frozen=True)
-class SelecSLSConfig:
+class SelecSLSConfig(SquareImages):
     """The published networks, and what a user may change.
 
     stages: of each one the channels of its chains and the outputs of its blocks; strides: of each one; head: (channels, kernel,
@@ -167,11 +158,6 @@ class SelecSLSConfig:
             raise ValueError(f"strides are as many as the stages, got {self.strides} for {len(self.stages)} stages")
         if odd := [middle for middle, _ in self.stages if middle % 2]:
             raise ValueError(f"a chain's channels are halved: they should be even, got {odd}")
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-        return self.in_chans, self.img_size, self.img_size
 
 
 STAGES_42 = ((64, (64, 128)), (144, (144, 288)), (304, (304, 480)))

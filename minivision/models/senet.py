@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 from .. import functional as F
 from .. import nn
-from ._features import FeatureInfo
+from ._backbone import Backbone, FeatureInfo
 from ._registry import register
 from .resnet import BasicBlock, Bottleneck, ResNet, ResNetConfig, initialise, stage
 
@@ -119,7 +119,7 @@ class LegacySEBottleneck(Bottleneck):
         return F.relu(self.se_module(self.branch(x)) + self.downsample(x))
 
 
-class LegacySEResNet(nn.Module):
+class LegacySEResNet(Backbone):
     """The network under the names of its Caffe conversion: images (B, C, H, W) -> logits (B, num_classes).
 
     The pooling has no padding, and its last window may reach over the edge (ceil mode): a side of n becomes floor(n / 2), where
@@ -156,18 +156,9 @@ class LegacySEResNet(nn.Module):
             x = getattr(self, f"layer{i + 1}")(x)
             yield x
 
-    def forward_features(self, x: Any) -> Any:
-        """The last map.  (B, C, H, W) -> (B, 2048, H/32, W/32)"""
-        *_, last = self.forward_maps(x)
-        return last
-
     def forward_head(self, x: Any) -> Any:
         """Global average pooling and the classifier.  (B, D, H', W') -> (B, num_classes)"""
         return self.last_linear(x.mean((2, 3)))
-
-    def forward(self, x: Any) -> Any:
-        """(B, C, H, W) -> (B, num_classes)"""
-        return self.forward_head(self.forward_features(x))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import functional as F
 from .. import nn
-from ._features import FeatureInfo
+from ._backbone import Backbone, FeatureInfo, SquareImages, check_choice
 from ._registry import register
 
 STEMS = ("imagenet", "small")
@@ -70,7 +70,7 @@ def join(a: Any, b: Any, shuffle: bool) -> Any:
     return F.channel_shuffle(both, 2) if shuffle else both
 
 
-class ShuffleNetV2(nn.Module):
+class ShuffleNetV2(Backbone):
     """Table 5: images (B, C, H, W) -> logits (B, num_classes)."""
 
     def __init__(self, config: ShuffleNetV2Config) -> None:
@@ -115,18 +115,9 @@ class ShuffleNetV2(nn.Module):
             yield x
         yield self.conv5(getattr(self, final)(x))
 
-    def forward_features(self, x: Any) -> Any:
-        """The last map.  (B, C, H, W) -> (B, 1024 or 2048, H/32, W/32)"""
-        *_, last = self.forward_maps(x)
-        return last
-
     def forward_head(self, x: Any) -> Any:
         """Global average pooling and the classifier.  (B, D, H', W') -> (B, num_classes)"""
         return self.fc(x.mean((2, 3)))
-
-    def forward(self, x: Any) -> Any:
-        """(B, C, H, W) -> (B, num_classes)"""
-        return self.forward_head(self.forward_features(x))
 
 
 def stage(inputs: int, outputs: int, depth: int, shuffle: bool) -> nn.Sequential:
@@ -135,7 +126,7 @@ def stage(inputs: int, outputs: int, depth: int, shuffle: bool) -> nn.Sequential
 
 
 @dataclass(frozen=True)
-class ShuffleNetV2Config:
+class ShuffleNetV2Config(SquareImages):
     """Table 5's columns, and what a user may change.
 
     widths: channels of conv1, of each stage and of conv5; depths: units of each stage; stem: "imagenet" (stride 2 and pooling)
@@ -152,17 +143,11 @@ class ShuffleNetV2Config:
     img_size: int = 224
 
     def __post_init__(self) -> None:
-        if self.stem not in STEMS:
-            raise ValueError(f"stem is one of {', '.join(STEMS)}, got {self.stem!r}")
+        check_choice(self, "stem", STEMS)
         if not self.depths or len(self.widths) != len(self.depths) + 2:
             raise ValueError(f"widths are those of conv1, each stage of depths and conv5, got {self.widths} for {self.depths}")
         if any(width % 2 for width in self.widths[1:-1]):
             raise ValueError(f"a stage's channels are split in halves: an even number of them, got widths {self.widths}")
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-        return self.in_chans, self.img_size, self.img_size
 
 
 DIGITS = ShuffleNetV2Config((16, 32, 64, 128), (2, 2), "small", in_chans=1, num_classes=10, img_size=8)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn
-from ._features import FeatureInfo
+from ._backbone import Backbone, FeatureInfo, SquareImages
 from ._registry import register
 
 WIDTHS = (64, 128, 256, 512, 512)  # of the five stages, each of which ends in max pooling
@@ -27,7 +27,7 @@ GRID = 7  # the classifier sees 7 x 7 places
 TIMM = {"pre_logits.fc1": "classifier.0", "pre_logits.fc2": "classifier.3", "head.fc": "classifier.6"}
 
 
-class VGG(nn.Module):
+class VGG(Backbone):
     """Table 1: images (B, C, H, W) -> logits (B, num_classes)."""
 
     def __init__(self, config: VGGConfig) -> None:
@@ -66,10 +66,6 @@ class VGG(nn.Module):
     def forward_head(self, x: Any) -> Any:
         """Three fully connected layers on 7 x 7 places.  (B, 512, H', W') -> (B, num_classes)"""
         return self.classifier(self.avgpool(x).flatten(1))  # (B, 49 * 512) -> (B, num_classes)
-
-    def forward(self, x: Any) -> Any:
-        """(B, C, H, W) -> (B, num_classes)"""
-        return self.forward_head(self.forward_features(x))
 
     def from_published(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """timm's entries under these names: its fully connected layers are convolutions over the 7 x 7 places, (O, 512, 7, 7)."""
@@ -122,7 +118,7 @@ def initialise(module: nn.Module) -> None:
 
 
 @dataclass(frozen=True)
-class VGGConfig:
+class VGGConfig(SquareImages):
     """Table 1's columns and what a user may change.
 
     depths, widths: convolutions and channels of each stage; grid: the classifier's places along a side; hidden: its width;
@@ -138,11 +134,6 @@ class VGGConfig:
     in_chans: int = 3
     num_classes: int = 1000
     img_size: int = 224
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-        return self.in_chans, self.img_size, self.img_size
 
 
 @register("vgg11", VGGConfig(DEPTHS["A"]), params=132_863_336, macs=7_609_090_048)

@@ -9,8 +9,10 @@ numbers of single blocks, for test_acnet.py.
 
 from __future__ import annotations
 
+import importlib
 import sys
 import types
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,36 +20,34 @@ import torch
 from reference import both_modes, fill, write
 from weights import noise
 
-sys.path.insert(0, sys.argv[1])
-for absent in ("h5py", "coloredlogs"):
-    sys.modules.setdefault(absent, types.ModuleType(absent))
 
-from acnet import acnet_builder  # noqa: E402
-from acnet.acb import ACBlock  # noqa: E402
-from base_model import cfqk, stagewise_resnet, vgg, wrn  # noqa: E402
-from builder import ConvBuilder  # noqa: E402
-from custom_layers.flatten_layer import FlattenLayer  # noqa: E402
+def load(folder: str) -> SimpleNamespace:
+    """The repository's modules, mended: blocks without the argument that they do not take, plain flattening."""
+    sys.path.insert(0, folder)
+    for absent in ("h5py", "coloredlogs"):
+        sys.modules.setdefault(absent, types.ModuleType(absent))
+    names = "acnet.acnet_builder acnet.acb base_model.cfqk base_model.stagewise_resnet base_model.vgg base_model.wrn builder"
+    found = {name.rpartition(".")[2]: importlib.import_module(name) for name in names.split()}
+    flat = importlib.import_module("custom_layers.flatten_layer").FlattenLayer
+    block = found["acb"].ACBlock
+    found["acnet_builder"].ACBlock = lambda *args, use_last_bn=False, **settings: block(*args, **settings)
+    found["builder"].ConvBuilder.flatten = flat.forward = lambda self, x: torch.flatten(x, 1)
+    return SimpleNamespace(**found)
 
 
-def block(*args: Any, use_last_bn: bool = False, **settings: Any) -> ACBlock:
-    """A block, without the argument that it does not take."""
-    return ACBlock(*args, **settings)
-
-
-acnet_builder.ACBlock = block
-ConvBuilder.flatten = FlattenLayer.forward = lambda self, x: torch.flatten(x, 1)
+there = load(sys.argv[1])
 STAGES = [16] * 19 + [32] * 19 + [64] * 19  # channels of ResNet-56's layers
 NETWORKS = {
-    "acnet_cifar_quick": lambda builder: cfqk.CFQKBN(10, builder),
-    "acnet_vgg": lambda builder: vgg.VCNet(10, builder, None),
-    "acnet_resnet56": lambda builder: stagewise_resnet.SRCNet([9, 9, 9], 10, builder, STAGES),
-    "acnet_wrn16_8": lambda builder: wrn.WRNCifarNet((2, 2, 2), 10, builder, False),
+    "acnet_cifar_quick": lambda builder: there.cfqk.CFQKBN(10, builder),
+    "acnet_vgg": lambda builder: there.vgg.VCNet(10, builder, None),
+    "acnet_resnet56": lambda builder: there.stagewise_resnet.SRCNet([9, 9, 9], 10, builder, STAGES),
+    "acnet_wrn16_8": lambda builder: there.wrn.WRNCifarNet((2, 2, 2), 10, builder, False),
 }
 
 
 def build(name: str, asymmetric: bool = True) -> torch.nn.Module:
     """The reference of a name."""
-    builder = acnet_builder.ACNetBuilder(None, False, gamma_init=0.333) if asymmetric else ConvBuilder(None)
+    builder = there.acnet_builder.ACNetBuilder(None, False, gamma_init=0.333) if asymmetric else there.builder.ConvBuilder(None)
     return NETWORKS[name](builder)
 
 
@@ -63,7 +63,7 @@ BLOCKS = {  # kernel, padding, stride, groups
 
 def single(label: str, k: int, padding: int, stride: int, groups: int) -> dict[str, np.ndarray]:
     """A block of 4 to 6 channels on an image of 9 x 10: both modes' outputs, and the fused kernel and bias."""
-    made = fill(ACBlock(4, 6, k, stride, padding, groups=groups).double())
+    made = fill(there.acb.ACBlock(4, 6, k, stride, padding, groups=groups).double())
     x = torch.from_numpy(noise("x", (2, 4, 9, 10))).double()
     with torch.no_grad():
         kernel, bias = made.eval().get_equivalent_kernel_bias()

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from minivision.models.acnet import ACNetConfig
+from minivision.models.acnet_cifar import ACNetConfig
 
 from . import Miniature
 

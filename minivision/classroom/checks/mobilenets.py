@@ -25,7 +25,8 @@ def make_divisible(student: Student, rng: np.random.Generator) -> None:
     drawn = [(float(n), int(d)) for n, d in zip(rng.uniform(0.5, 300.0, 12), rng.choice([4, 8, 10], 12), strict=True)]
     for channels, divisor in [(1, 8), (4, 8), (11.9, 8), (12, 8), (18, 8), (20, 8), (33, 8), (84, 8), (100, 10), *drawn]:
         multiples = [divisor * n for n in range(1, 200)]
-        nearest = min(reversed(multiples), key=lambda m, c=channels: abs(m - c))  # type: ignore[misc]
+        least = min(abs(m - channels) for m in multiples)
+        nearest = max(m for m in multiples if abs(m - channels) == least)
         wanted = nearest if nearest >= 0.9 * channels else nearest + divisor
         expect(student(channels, divisor), wanted, f"{channels} channels in multiples of {divisor}")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...models.micronet import ShiftMax
+from ...models.shift_max import ShiftMax
 from ...tape import Tensor
 
 
