@@ -13,14 +13,15 @@ import minivision as mv
 from minivision.models.acnet import ACBlock, on_square
 
 GOLDEN = dict(np.load(Path(__file__).parent / "golden" / "acnet.npz", allow_pickle=False))
-BLOCKS = {  # kernel, padding, stride, groups
-    "k3 p1": (3, 1, 1, 1),
-    "k3 p0": (3, 0, 1, 1),
-    "k3 p2 s2": (3, 2, 2, 1),
-    "k5 p2 s2 g2": (5, 2, 2, 2),
-    "k5 p1": (5, 1, 1, 1),
-    "k5 p0 s3": (5, 0, 3, 1),
-}
+
+
+def numbers(label):
+    """Kernel, padding, stride, groups of a block's label, such as "k5 p2 s2 g2"; the last two are 1 where it has none."""
+    found = {"s": 1, "g": 1} | {each[0]: int(each[1:]) for each in label.split()}
+    return tuple(found[name] for name in "kpsg")
+
+
+BLOCKS = {label: numbers(label) for label in (key.removesuffix("/kernel") for key in GOLDEN if key.endswith("/kernel"))}
 X = mv.tensor(noise("x", (2, 4, 9, 10)).astype(np.float64))
 
 

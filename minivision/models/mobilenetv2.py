@@ -82,7 +82,26 @@ def has_shortcut(inputs: int, outputs: int, stride: int) -> bool:
     return stride == 1 and inputs == outputs
 
 
-class MobileNetV2(Backbone):
+class Mobile(Backbone):
+    """What MobileNetV2 and V3 do with `features`, whose last layer is a 1x1 convolution for the head, and with `classifier`."""
+
+    features: nn.Sequential
+    classifier: nn.Module
+
+    def forward_maps(self, x: Any) -> Iterator[Any]:
+        """The last map of each size, while they are computed."""
+        return self.maps_along(x, self.features, "features.")
+
+    def forward_features(self, x: Any) -> Any:
+        """The map that is pooled, of 1280, 960 or 576 channels.  (B, C, H, W) -> (B, D, H/32, W/32)"""
+        return self.features(x)
+
+    def forward_head(self, x: Any) -> Any:
+        """Global average pooling and the classifier.  (B, D, H', W') -> (B, num_classes)"""
+        return self.classifier(x.mean((2, 3)))
+
+
+class MobileNetV2(Mobile):
     """Table 2: images (B, C, H, W) -> logits (B, num_classes)."""
 
     def __init__(self, config: MobileNetV2Config) -> None:
@@ -106,18 +125,6 @@ class MobileNetV2(Backbone):
         channels = (make_divisible(width * self.config.width) for _, width, depth, _ in self.config.stages for _ in range(depth))
         strides = (stride if i == 0 else 1 for _, _, depth, stride in self.config.stages for i in range(depth))
         return last_of_each(self.config.stem_stride, self.features[0][0].out_channels, list(zip(channels, strides, strict=True)))
-
-    def forward_maps(self, x: Any) -> Iterator[Any]:
-        """The last map of each size, while they are computed."""
-        return self.maps_along(x, self.features, "features.")
-
-    def forward_features(self, x: Any) -> Any:
-        """The map that is pooled: the last one, 1x1 to 1280 channels.  (B, C, H, W) -> (B, 1280, H/32, W/32)"""
-        return self.features(x)
-
-    def forward_head(self, x: Any) -> Any:
-        """Global average pooling and the classifier.  (B, D, H', W') -> (B, num_classes)"""
-        return self.classifier(x.mean((2, 3)))
 
 
 def last_of_each(stride: int, channels: int, blocks: list[tuple[int, int]]) -> list[FeatureInfo]:

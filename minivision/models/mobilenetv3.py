@@ -12,15 +12,14 @@ Names and keys are torchvision's. Deviations, as there: squeeze and excitation n
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .. import functional as F
 from .. import nn
-from ._backbone import Backbone, FeatureInfo
+from ._backbone import FeatureInfo
 from ._registry import register
-from .mobilenetv2 import ConvNorm, Widened, has_shortcut, initialise, last_of_each, make_divisible
+from .mobilenetv2 import ConvNorm, Mobile, Widened, has_shortcut, initialise, last_of_each, make_divisible
 
 NORM = functools.partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
 RE, HS = "relu", "hardswish"
@@ -115,7 +114,7 @@ class Block(nn.Module):
         return project(y, residual=x if self.shortcut else None)
 
 
-class MobileNetV3(Backbone):
+class MobileNetV3(Mobile):
     """Table 1 or 2: images (B, C, H, W) -> logits (B, num_classes)."""
 
     def __init__(self, config: MobileNetV3Config) -> None:
@@ -135,18 +134,6 @@ class MobileNetV3(Backbone):
         """What forward_maps gives."""
         stem = make_divisible(self.config.stem * self.config.width)
         return last_of_each(self.config.stem_stride, stem, [(row.outputs, row.stride) for row in self.config.scaled_rows()])
-
-    def forward_maps(self, x: Any) -> Iterator[Any]:
-        """The last map of each size, while they are computed."""
-        return self.maps_along(x, self.features, "features.")
-
-    def forward_features(self, x: Any) -> Any:
-        """The map that is pooled.  (B, C, H, W) -> (B, 960 or 576, H/32, W/32)"""
-        return self.features(x)
-
-    def forward_head(self, x: Any) -> Any:
-        """Global average pooling, then the tail.  (B, D, H', W') -> (B, num_classes)"""
-        return self.classifier(x.mean((2, 3)))
 
 
 def tail(inputs: int, last: int, config: MobileNetV3Config) -> nn.Module:
