@@ -24,7 +24,7 @@ def load_weights(model: Module, source: str | os.PathLike[str] | Mapping[str, An
     WRAPPERS' prefixes in the file, the one under which most of the model's entries stand, the first in their order where
     several are equal (so the weights themselves go before their average); what stands outside it is left out. A model that
     was published with other names or shapes translates them: its method `from_published(arrays) -> arrays`. Counters that
-    old files lack stay as they are. Then as Module.load_state_dict: CheckpointError with the table of differences, and
+    old files lack are 0, as in PyTorch. Then as Module.load_state_dict: CheckpointError with the table of differences, and
     nothing loaded, where anything is missing, left over or of another shape; strict=False loads what fits.
     """
     arrays = states.arrays(source) if isinstance(source, Mapping) else load_checkpoint(source)
@@ -32,7 +32,7 @@ def load_weights(model: Module, source: str | os.PathLike[str] | Mapping[str, An
     arrays = unwrap(arrays, own)
     if hasattr(model, "from_published"):
         arrays = model.from_published(arrays)
-    counters = {name: value for name, value in own.items() if name.endswith(COUNTER)}
+    counters = {name: np.zeros_like(value) for name, value in own.items() if name.endswith(COUNTER)}
     return model.load_state_dict({**counters, **arrays}, strict)
 
 

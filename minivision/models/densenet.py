@@ -127,14 +127,9 @@ PUBLISHED_2017 = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")  # "den
 def renamed(mapping: Mapping[str, Any]) -> dict[str, Any]:
     """The mapping with today's names: "norm.1" and "conv.2" of the files published in 2017 become "norm1" and "conv2".
 
-    Those files do not count batches either; where they have none, every batch norm's count is 0. A mapping that has no name of
-    2017 is given back as it came.
+    Names of today stay, and so do the values.
     """
-    today = {PUBLISHED_2017.sub(r"\1\2.", key): value for key, value in mapping.items()}
-    if today.keys() == mapping.keys():
-        return today
-    norms = [key.removesuffix("running_var") for key in today if key.endswith("running_var")]
-    return {f"{norm}num_batches_tracked": np.array(0) for norm in norms} | today
+    return {PUBLISHED_2017.sub(r"\1\2.", key): value for key, value in mapping.items()}
 
 
 def initialise(module: nn.Module) -> None:
