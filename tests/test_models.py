@@ -29,7 +29,7 @@ def outputs(y):
 
 with_kernels = pytest.mark.skipif(
     not kernels.AVAILABLE,
-    reason="whole networks take an hour without kernels; test_registry.py holds small ones to both backends",
+    reason="whole networks take up to three times as long without kernels, which give the same (test_registry.py)",
 )
 
 
