@@ -140,7 +140,7 @@ axes.set(
     xticks=range(len(NAMES) - 1),
     xticklabels=NAMES[1:],
     ylabel="ratio",
-    ylim=(0, None),
+    ylim=(0, 1.4 * axes.get_ylim()[1]),  # room for the legend
 )
 axes.legend(fontsize=8, loc="upper right")
 

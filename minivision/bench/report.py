@@ -41,7 +41,7 @@ def duration(seconds: float) -> str:
 def throughput(result: Result) -> str:
     """Operations a second where a workload computes, bytes a second where it only moves memory; images for whole models."""
     work, seconds = result.workload, result.seconds["minivision"]
-    if work.group in ("training", "networks"):
+    if work.group == "training":
         return f"{work.sizes['batch'] / seconds:,.1f} images/s"
     return f"{work.flops / seconds / 1e9:,.0f} GFLOP/s" if work.flops else f"{work.bytes / seconds / 1e9:,.1f} GB/s"
 

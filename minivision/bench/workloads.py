@@ -147,23 +147,8 @@ def _vit_flops(
     return 2.0 * batch * (depth * block + embed + width * classes)
 
 
-# Multiply-adds of one image of 224 x 224, as the models' registry has them.
-NETWORKS = {
-    "resnet18": 1_814_073_344, "resnet50": 4_089_184_256, "densenet121": 2_834_161_664, "mobilenet_v3_large": 216_589_760,
-}  # fmt: skip
-
-
-def networks() -> Iterator[Workload]:
-    """Convolutional networks at batch 8 and 224 pixels: a training step with AdamW, and inference."""
-    for name, macs in NETWORKS.items():
-        for backward in (True, False):
-            flops, label = 2.0 * 8 * macs * (3 if backward else 1), "training step" if backward else "inference"
-            yield Workload("networks", f"{name}: {label}", "network", {"network": name, "batch": 8}, flops, 0.0, backward)
-
-
 GROUPS = {
     "gemm": gemm, "conv": convolution, "attention": attention, "memory": memory, "optimiser": optimisers, "training": training,
-    "networks": networks,
 }  # fmt: skip
 
 
