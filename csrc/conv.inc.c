@@ -124,15 +124,16 @@ static void FN(conv_pack_filter)(const struct conv_map *map, int64_t row, int64_
     int64_t run;
     for (int64_t k = 0; k < rows; k += run) {
         const int64_t i = (row + k) % map->inner, tap = (row + k) / map->inner;
-        const int64_t r = map->h.first + tap / map->w.taps * map->h.gap, s = map->w.first + tap % map->w.taps * map->w.gap;
+        const T *first = filter + conv_tap(map, tap / map->w.taps, tap % map->w.taps) + i * map->f_i;
         run = MIN(map->inner - i, rows - k);
-        FN(gemm_pack_b)(run, columns, filter + r * map->f_r + s * map->f_s + i * map->f_i, map->f_i, map->f_o, packed + k * NR);
+        FN(gemm_pack_b)(run, columns, first, map->f_i, map->f_o, packed + k * NR);
     }
 }
 
 #include "conv_filter.inc.c"
 #include "conv_few.inc.c"
 #include "conv_narrow.inc.c"
+#include "conv_winograd.inc.c"
 
 /* The product of the windows of MR results, which stand side by side in one row of the image and inside it, with a panel. */
 INLINE void FN(conv_straight)(const struct conv_map *map, int nv, int64_t h_p, const T *x, const T *b, vec acc[MR][NV])
@@ -234,13 +235,20 @@ static void FN(conv_run)(const struct conv_map *map, const T *x, const T *filter
         FN(conv_group)(map, x + g * map->inner, filter + g * map->f_g, bias ? bias + g * n : NULL, y + g * n, workspace, threads);
 }
 
+/* The algorithm that suits the sizes. */
+static void (*FN(conv_way)(const struct conv_sizes *z))(const struct conv_map *, const T *, const T *, const T *, T *, T *,
+                                                        int64_t)
+{
+    return FN(conv_is_narrow)(z) ? FN(narrow_run) : FN(conv_is_winograd)(z) ? FN(winograd_run) : FN(conv_run);
+}
+
 /* y = im2col(x) filter^T + bias */
 static void FN(conv)(const int64_t *sizes, const T *x, const T *filter, const T *bias, T *y, T *workspace, int64_t threads)
 {
     struct conv_sizes z;
     memcpy(&z, sizes, sizeof z);
     const struct conv_map map = conv_map_forward(&z);
-    (FN(conv_is_narrow)(&z) ? FN(narrow_run) : FN(conv_run))(&map, x, filter, bias, y, workspace, threads);
+    FN(conv_way) (&z)(&map, x, filter, bias, y, workspace, threads);
 }
 
 /* dx = im2col(dy) filter, phase by phase; of few channels by col2im (conv_few.inc.c) */
@@ -255,7 +263,7 @@ static void FN(conv_vjp_x)(const int64_t *sizes, const T *dy, const T *filter, T
     for (int64_t phase_h = 0; phase_h < MIN(z.stride_h, z.height); phase_h++)
         for (int64_t phase_w = 0; phase_w < MIN(z.stride_w, z.width); phase_w++) {
             const struct conv_map map = conv_map_gradient(&z, phase_h, phase_w);
-            (FN(conv_is_narrow)(&z) ? FN(narrow_run) : FN(conv_run))(&map, dy, filter, NULL, dx, workspace, threads);
+            FN(conv_way) (&z)(&map, dy, filter, NULL, dx, workspace, threads);
         }
 }
 
@@ -268,6 +276,10 @@ static void FN(conv_vjp_filter)(const int64_t *sizes, const T *dy, const T *x, T
     const int64_t pixels = z.images * z.rows * z.columns, m = z.outer, n = map.f_o, columns = FILTER_COLUMNS;
     if (FN(conv_is_narrow)(&z) && z.inner < VL) { /* as wide as a vector, a group is as fast as a product of its own */
         FN(narrow_filter)(&map, dy, x, dfilter, workspace, threads);
+        return;
+    }
+    if (FN(conv_is_winograd)(&z)) {
+        FN(winograd_filter)(&map, dy, x, dfilter, workspace, threads);
         return;
     }
     const int64_t chunks = FN(conv_chunks)(&map), blocks = (n + columns - 1) / columns, size = z.groups * m * n;
@@ -297,5 +309,6 @@ static int64_t FN(conv_workspace)(const int64_t *sizes, int64_t threads)
     memcpy(&z, sizes, sizeof z);
     const int64_t product = GEMM_KC * (MAX(GEMM_WIDE(NR), threads * GEMM_NC(NR)) + threads * MR);
     const int64_t narrow = FN(conv_is_narrow)(&z) ? FN(conv_narrow_workspace)(&z) : 0;
-    return MAX(MAX(product, narrow), MAX(FN(conv_few_workspace)(threads), FN(conv_filter_workspace)(&z, threads)));
+    const int64_t winograd = FN(conv_is_winograd)(&z) ? FN(conv_winograd_workspace)(&z, threads) : 0;
+    return MAX(MAX(MAX(product, narrow), winograd), MAX(FN(conv_few_workspace)(threads), FN(conv_filter_workspace)(&z, threads)));
 }

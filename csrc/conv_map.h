@@ -87,6 +87,12 @@ static inline struct conv_map conv_map_gradient(const struct conv_sizes *z, int6
     return map;
 }
 
+/* Where tap (r, s) of the filters stands, in the order in which the map meets them. */
+static inline int64_t conv_tap(const struct conv_map *map, int64_t r, int64_t s)
+{
+    return (map->h.first + r * map->h.gap) * map->f_r + (map->w.first + s * map->w.gap) * map->f_s;
+}
+
 /* The length of equal blocks, none above `largest`, that a reduction over k is cut into. */
 static inline int64_t conv_block(int64_t k, int64_t largest)
 {

@@ -24,6 +24,13 @@
 #define GEMM_ROWS (2 * MR)
 #define ATTENTION_ROWS MR
 #define DEPTHWISE_TILE 2
+#define WINOGRAD_CHANNELS 1
+#define WINOGRAD_MOST 64
+#define WINOGRAD_PIXELS 1
+#define WINOGRAD_ROWS 2
+#define WINOGRAD_BYTES 2000
+#define WINOGRAD_TILES ((int64_t)3)
+#define WINOGRAD_SIDE ((int64_t)(2 * MR))
 #define SUM_BLOCK 2
 #define SERIAL_FLOPS 0
 #define SERIAL_ELEMENTS 0
@@ -35,6 +42,13 @@
 #define GEMM_ROWS (4 * MR)
 #define ATTENTION_ROWS (60 / MR * MR)
 #define DEPTHWISE_TILE 7 /* images have sides of 224, 112, 56, 28, 14, 7 */
+#define WINOGRAD_CHANNELS 16
+#define WINOGRAD_MOST 1024
+#define WINOGRAD_PIXELS 256
+#define WINOGRAD_ROWS 4
+#define WINOGRAD_BYTES 400000
+#define WINOGRAD_TILES ((int64_t)32)
+#define WINOGRAD_SIDE ((int64_t)96)
 #define SUM_BLOCK 64
 /* Less work than this stays on one thread: waking another costs microseconds, and milliseconds where other programs hold
  * the processors. */

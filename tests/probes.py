@@ -171,6 +171,21 @@ def conv2d() -> Probe:
     yield from _against_definition("conv2d", [case for case in cases if case.smooth])
 
 
+def winograd() -> Probe:
+    """3 x 3 filters at stride 1 around tiles of two results, blocks of eight tiles, vectors and panels of channels."""
+    one, none, wide = ((1, 1), (1, 1)), ((0, 0), (0, 0)), ((2, 1), (0, 3))
+    shapes = [
+        ((1, 1, 3, 3), 1, none), ((1, 1, 1, 1), 2, one), ((2, 2, 2, 3), 3, one), ((1, 3, 5, 4), 1, one), ((1, 2, 4, 4), 2, wide),
+        ((1, 1, 3, 9), 9, one), ((1, 9, 2, 2), 1, one),
+    ]  # fmt: skip
+    cases = [Case(f"{x} -> {o}, {pad}", normal(x, (o, x[1], 3, 3), (o,)), {"padding": pad}) for x, o, pad in shapes]
+    yield from _against_definition("conv2d", cases)
+    for x, o in [((2, 7, 9, 8), 10), ((1, 17, 7, 7), 20)]:
+        case = Case(f"{x} -> {o}", normal(x, (o, x[1], 3, 3), (o,)), {"padding": one})
+        for dtype in DTYPES:
+            yield f"winograd {case.label}, {dtype.__name__}", _beside_own_error(OPS["conv2d"], case, dtype)
+
+
 def threads() -> Probe:
     """The same bits from one thread and from two: ratio 0 or infinity."""
     rng, before = np.random.default_rng(3), kernels.get_num_threads()
@@ -220,7 +235,8 @@ def depthwise() -> Probe:
 
 
 PROBES: dict[str, Callable[[], Probe]] = {
-    "gemm": gemm, "attention": attention, "layer_norm": layer_norm, "conv2d": conv2d, "depthwise": depthwise,
+    "gemm": gemm, "attention": attention, "layer_norm": layer_norm, "conv2d": conv2d, "winograd": winograd,
+    "depthwise": depthwise,
     "pointwise": curve_sweep, "linear": linear,
     "softmax": softmax, "cross_entropy": cross_entropy,
     "batch_norm": norm_sweep, "rms_norm": rows_sweep,

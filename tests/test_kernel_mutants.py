@@ -64,6 +64,7 @@ FAULTS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
     },
     ("conv2d", "conv_map.h"): {
         "a strided window of one pixel counts as the image": ("|| axes[i]->size != axes[i]->count)", ")"),
+        "the taps of a gradient are met forwards": ("(map->h.first + r * map->h.gap)", "r"),
         "the gradient does not turn the filter around": ("axis.first = last, axis.gap = -gap", "axis.first = 0, axis.gap = gap"),
     },
     ("conv2d", "conv.inc.c"): {
@@ -90,6 +91,24 @@ FAULTS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "the windows of one pixel": ("w->origin + q * w->step + s", "w->origin + q + s"),
         "the filters are not turned for the gradient": ("r = map->h.first, n", "r = 0, n"),
         "the filters' gradient is that of the last chunk": ("sum += partial", "sum = partial"),
+    },
+    ("winograd", "conv_winograd.inc.c"): {
+        "images are turned with a wrong sign": ("d[step] = d1 + d2", "d[step] = d1 - d2"),
+        "results are turned with a wrong sign": ("m[step] = m1 - m2 - m3", "m[step] = m1 - m2 + m3"),
+        "filters are turned with a wrong sign": ("half * (g0 - g1 + g2)", "half * (g0 + g1 + g2)"),
+        "a pixel beside the image is read": ("w >= 0 && w < map->w.size", "w >= 0"),
+        "the bias is left out": ("start = FN(load)(bias", "start = 0 * FN(load)(bias"),
+        "a result beside the image is written over the next row": ("if (right)", "if (1)"),
+        "every block of outputs is the first": ("filters + e * plane + o * map->inner", "filters + e * plane"),
+        "all rows of a block are the first": ("turned + (e * block + t) * row, row", "turned + e * block * row, row"),
+    },
+    ("winograd", "conv_winograd_filter.inc.c"): {
+        "dy is turned with a wrong sign": ("y[2 * step] = y0 - y1", "y[2 * step] = y1 - y0"),
+        "the sums are turned with a wrong sign": ("u[2 * step] = sum + u[3 * step]", "u[2 * step] = sum - u[3 * step]"),
+        "dfilter is that of the last tiles": ("NULL, t == lo", "NULL, 1"),
+        "the last row of an odd image is counted twice": ("p + 1 < map->h.count ? 2 : 1", "2"),
+        "the channels of the first block": ("channels, x + i, beside", "channels, x, beside"),
+        "the sum is that of the first chunk": ("tiles * chunk / chunks", "0 * tiles * chunk / chunks"),
     },
     ("depthwise", "depthwise.inc.c"): {
         "a tile leaves out the bias": ("row->bias ? *(const vec *)(row->bias + c) : (vec){0}", "(vec){0}"),
