@@ -9,7 +9,7 @@ from typing import Any
 
 from .machine import Machine
 from .run import Result
-from .workloads import Workload
+from .workloads import WHOLE_MODELS, Workload
 
 COLUMNS = ["workload", "time", "speed", "limit", "NumPy", "PyTorch"]
 
@@ -41,7 +41,7 @@ def duration(seconds: float) -> str:
 def throughput(result: Result) -> str:
     """Operations a second where a workload computes, bytes a second where it only moves memory; images for whole models."""
     work, seconds = result.workload, result.seconds["minivision"]
-    if work.group == "training":
+    if work.group in WHOLE_MODELS:
         return f"{work.sizes['batch'] / seconds:,.1f} images/s"
     return f"{work.flops / seconds / 1e9:,.0f} GFLOP/s" if work.flops else f"{work.bytes / seconds / 1e9:,.1f} GB/s"
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from .. import kernels
 from ..errors import SettingError
-from .workloads import Workload
+from .workloads import WHOLE_MODELS, Workload
 
 WORKER = Path(__file__).with_name("worker.py")
 PAUSE = 0.05  # until the threads of the engine before have gone to sleep: OpenBLAS's turn for 2^26 cycles first
@@ -143,4 +143,4 @@ def batches(workloads: Sequence[Workload]) -> Iterator[list[Workload]]:
     """What shares a process: a group; but every whole model has one of its own, so that its memory is known."""
     for group in dict.fromkeys(w.group for w in workloads):
         chosen = [w for w in workloads if w.group == group]
-        yield from [[w] for w in chosen] if group == "training" else [chosen]
+        yield from [[w] for w in chosen] if group in WHOLE_MODELS else [chosen]

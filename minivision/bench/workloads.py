@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .. import models
 from .networks import Layer, mobilenet_v3_large, resnet50
 
 
@@ -147,9 +148,22 @@ def _vit_flops(
     return 2.0 * batch * (depth * block + embed + width * classes)
 
 
+NETWORKS = ("resnet18", "resnet50", "densenet121", "mobilenet_v3_large")
+
+
+def networks() -> Iterator[Workload]:
+    """Convolutional networks at batch 8 and 224 pixels: a training step with AdamW, and inference."""
+    for name in NETWORKS:
+        flops, sizes = 2.0 * 8 * (models.entry(name).macs or 0), {"network": name, "batch": 8}
+        yield Workload("networks", f"{name}: training step", "network", sizes, 3 * flops, 0.0, True)
+        yield Workload("networks", f"{name}: inference", "network", sizes, flops, 0.0)
+
+
 GROUPS = {
     "gemm": gemm, "conv": convolution, "attention": attention, "memory": memory, "optimiser": optimisers, "training": training,
+    "networks": networks,
 }  # fmt: skip
+WHOLE_MODELS = ("training", "networks")
 
 
 def workloads(groups: list[str] | None = None) -> list[Workload]:

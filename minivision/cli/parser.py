@@ -11,7 +11,7 @@ from typing import Any
 from .. import __version__
 from ..train.config import Config
 
-BENCHMARKS = ("gemm", "conv", "attention", "memory", "optimiser", "training")
+BENCHMARKS = ("gemm", "conv", "attention", "memory", "optimiser", "training", "networks")
 
 EXAMPLES = """examples:
   minivision train vit --data digits --out runs/vit  learn to read digits

@@ -22,7 +22,10 @@ ROOFS = {
     "Depthwise convolutions": {"depthwise": "forward", "depthwise + gradients": "with gradients"},
     "Attention": {"attention": "forward", "attention + gradients": "with gradients"},
 }
-RATES = {"Bound by memory": "memory-bound", "Optimisers": "optimiser", "Whole models": "training"}
+RATES = {
+    "Bound by memory": "memory-bound", "Optimisers": "optimiser", "Vision transformers": "training",
+    "Convolutional networks": "networks",
+}  # fmt: skip
 COLOURS = (BLUE, ORANGE)
 PLAIN = FuncFormatter(lambda value, _: f"{value:,g}")
 LINE = 0.24  # inches: a workload's line in a panel of rates

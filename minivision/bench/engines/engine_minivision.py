@@ -144,7 +144,15 @@ def vit(
     width: int, depth: int, heads: int, patch: int, side: int, channels: int, classes: int, batch: int, backward: bool, dtype: str
 ) -> Work:  # fmt: skip
     model = VisionTransformer(ViTConfig(width, depth, heads, patch, side, channels, classes))
-    images, labels = _random(batch, channels, side, side, gradient=False), np.arange(batch) % classes
+    return _whole(model, _random(batch, channels, side, side, gradient=False), np.arange(batch) % classes, backward)
+
+
+def network(network: str, batch: int, backward: bool, dtype: str) -> Work:
+    return _whole(mv.create_model(network), _random(batch, 3, 224, 224, gradient=False), np.arange(batch), backward)
+
+
+def _whole(model: Any, images: Any, labels: Any, backward: bool) -> Work:
+    """A training step with AdamW, or inference."""
     if not backward:
         return mv.no_grad()(lambda: model.eval()(images))
     optimiser = mv.optim.AdamW(model.parameters(), lr=1e-3)

@@ -193,6 +193,27 @@ def vit(batch: int, side: int, channels: int, classes: int, backward: bool, dtyp
     return [step]
 
 
+def network(network: str, batch: int, backward: bool, dtype: str) -> list[Work]:
+    """torchvision's model of that name, in both layouts."""
+    from torchvision import models
+
+    return [_network(getattr(models, network)(), torch.randn(batch, 3, 224, 224), layout, backward) for layout in LAYOUTS]
+
+
+def _network(model: Any, images: Any, layout: Any, backward: bool) -> Work:
+    model, images = model.to(memory_format=layout), images.to(memory_format=layout)
+    if not backward:
+        return torch.no_grad()(lambda: model.eval()(images))
+    labels, optimiser = torch.arange(len(images)), torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+
+    def step() -> None:
+        optimiser.zero_grad()
+        F.cross_entropy(model(images), labels).backward()
+        optimiser.step()
+
+    return step
+
+
 def prepare(spec: dict[str, Any]) -> list[Work]:
     """The ways to do a workload."""
     return globals()[spec["kind"]](**spec["sizes"], backward=spec["backward"], dtype=spec["dtype"])
