@@ -203,7 +203,8 @@ static void FN(conv_group)(const struct conv_map *map, const T *x, const T *filt
 {
     const int64_t m = map->images * map->h.count * map->w.count, k = map->h.taps * map->w.taps * map->inner;
     const int64_t block = conv_block(k, GEMM_KC), wide = GEMM_WIDE(NR);
-    const int64_t few = MAX(1, MIN(GEMM_ROWS / MR, m / (16 * MR * threads))) * MR; /* small work is cut finer */
+    const int64_t finer = MAX(1, MIN(GEMM_ROWS / MR, m / (16 * MR * threads))) * MR; /* small work is cut finer */
+    const int64_t few = finer < GEMM_ROWS ? finer : FN(gemm_rows)(m, map->outer, k, threads);
     for (int64_t o0 = 0; o0 < map->outer; o0 += wide)
         for (int64_t k0 = 0; k0 == 0 || k0 < k; k0 += block) {
             const int64_t o1 = MIN(map->outer, o0 + wide), kc = MIN(k - k0, block);

@@ -266,12 +266,20 @@ static void FN(gemm_finish)(const FN(gemm_then) * then, int64_t rows, int64_t co
         FN(pointwise_chunk)(then->f, columns, NULL, c + at + i * c_i, then->a, then->b, then->y + at + i * c_i);
 }
 
+/* Rows of C that a thread takes at a time: as many as there are of `work` flops, not fewer than a few tiles, and no more than
+ * leave something to choose. Which rows share a tile does not depend on it. */
+static int64_t FN(gemm_rows)(int64_t m, int64_t n, int64_t k, int64_t threads)
+{
+    const int64_t enough = (int64_t)(TASK_FLOPS / (2.0 * (double)n * (double)k)), fair = m / (8 * threads);
+    return MAX(GEMM_ROWS, MIN(enough, fair)) / MR * MR;
+}
+
 /* A tall product: the threads pack a block of B together, then each takes the next few rows when it is free. Neighbours in
  * time share a block of columns, which stays in the second cache. */
 static void FN(gemm_tall)(int64_t m, int64_t n, int64_t k, const T *a, int64_t a_i, int64_t a_p, const T *b, int64_t b_p,
                           int64_t b_j, T *c, int64_t c_i, const T *bias, const FN(gemm_then) * then, T *packed_b, int64_t threads)
 {
-    const int64_t wide = GEMM_WIDE(NR), chunks = (m + GEMM_ROWS - 1) / GEMM_ROWS;
+    const int64_t wide = GEMM_WIDE(NR), few = FN(gemm_rows)(m, n, k, threads), chunks = (m + few - 1) / few;
     for (int64_t j = 0; j < n; j += wide)
         for (int64_t p = 0; p < k; p += GEMM_KC) {
             const int64_t nw = MIN(n - j, wide), kc = MIN(k - p, GEMM_KC), blocks = (nw + GEMM_NC(NR) - 1) / GEMM_NC(NR);
@@ -284,8 +292,8 @@ static void FN(gemm_tall)(int64_t m, int64_t n, int64_t k, const T *a, int64_t a
                     FN(gemm_pack_b)(kc, MIN(NR, nw - q), b_pj + q * b_j, b_p, b_j, packed_b + q * kc);
 #pragma omp for schedule(dynamic)
                 for (int64_t task = 0; task < blocks * chunks; task++) {
-                    const int64_t q = task / chunks * GEMM_NC(NR), i = task % chunks * GEMM_ROWS;
-                    const int64_t rows = MIN(m - i, GEMM_ROWS), columns = MIN(nw - q, GEMM_NC(NR));
+                    const int64_t q = task / chunks * GEMM_NC(NR), i = task % chunks * few;
+                    const int64_t rows = MIN(m - i, few), columns = MIN(nw - q, GEMM_NC(NR));
                     FN(gemm_panels)(rows, columns, kc, a_p0 + i * a_i, a_i, a_p, packed_b + q * kc, NR, kc, c + i * c_i + j + q,
                                     c_i, bias ? bias + j + q : NULL, p == 0, packed_a);
                     if (p + kc == k)

@@ -32,6 +32,7 @@
 #define WINOGRAD_TILES ((int64_t)3)
 #define WINOGRAD_SIDE ((int64_t)(2 * MR))
 #define SUM_BLOCK 2
+#define TASK_FLOPS 0
 #define SERIAL_FLOPS 0
 #define SERIAL_ELEMENTS 0
 #else
@@ -53,6 +54,7 @@
 /* Less work than this stays on one thread: waking another costs microseconds, and milliseconds where other programs hold
  * the processors. */
 #define SERIAL_FLOPS 8e6
+#define TASK_FLOPS 2e6 /* beside which a turn at the common counter costs nothing */
 #define SERIAL_ELEMENTS 100000
 #endif
 

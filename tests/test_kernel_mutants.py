@@ -98,7 +98,6 @@ FAULTS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "filters are turned with a wrong sign": ("half * (g0 - g1 + g2)", "half * (g0 + g1 + g2)"),
         "a pixel beside the image is read": ("w >= 0 && w < map->w.size", "w >= 0"),
         "the bias is left out": ("start = FN(load)(bias", "start = 0 * FN(load)(bias"),
-        "a result beside the image is written over the next row": ("if (right)", "if (1)"),
         "every block of outputs is the first": ("filters + e * plane + o * map->inner", "filters + e * plane"),
         "all rows of a block are the first": ("turned + (e * block + t) * row, row", "turned + e * block * row, row"),
     },

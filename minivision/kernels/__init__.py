@@ -26,6 +26,7 @@ from .elementwise import (
     tanh,
 )
 from .embedding import embedding, gather, index_add, index_select, scatter_add
+from .gate import multiply
 from .linear_activation import linear_activation
 from .matmul import linear, matmul
 from .norm import add_layer_norm, layer_norm, rms_norm, sum_rows
@@ -74,6 +75,7 @@ __all__ = [
     "matmul",
     "max_pool2d",
     "mish",
+    "multiply",
     "peak",
     "relu",
     "reshape",

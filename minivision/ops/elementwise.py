@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import kernels
 from ..op import op
 from ..tape import NUMPY, Tensor
 
@@ -168,7 +169,7 @@ def _cast_vjp(dy, kept, *, dtype):
 
 add = op("add", _add, _add_vjp, numpy=np.add)
 subtract = op("subtract", _subtract, _subtract_vjp, numpy=np.subtract)
-multiply = op("multiply", _multiply, _multiply_vjp, numpy=np.multiply, method="mul")
+multiply = op("multiply", _multiply, _multiply_vjp, kernel=kernels.multiply, numpy=np.multiply, method="mul")
 divide = op("divide", _divide, _divide_vjp, numpy=np.true_divide)
 power = op("power", _power, _power_vjp, numpy=np.power, method="pow")
 negative = op("negative", _negative, _negative_vjp, numpy=np.negative, method="neg")

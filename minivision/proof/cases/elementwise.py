@@ -78,10 +78,20 @@ def unary(draw, complex_step=True):
     return [Case(label, draw(shape), complex_step=complex_step) for label, shape in shapes.items()]
 
 
+def _gates():
+    """A number for each channel of each image, on either side: kernels of their own."""
+    shapes = {
+        "gates": ((2, 3, 2, 4), (2, 3, 1, 1)),
+        "gates on the left": ((2, 5, 1), (2, 5, 3)),
+        "one channel": ((2, 1, 3), (2, 1, 1)),
+    }
+    return [Case(label, normal(*pair)) for label, pair in shapes.items()]
+
+
 CASES = {
     "add": binary(normal) + _with_numbers(normal, 2.5),
     "subtract": binary(normal) + _with_numbers(normal, 2.5),
-    "multiply": binary(normal) + _with_numbers(normal, 2.5),
+    "multiply": binary(normal) + _with_numbers(normal, 2.5) + _gates(),
     "divide": binary(positive) + _with_numbers(positive, 2.5),
     "power": binary(positive) + _powers(),
     "maximum": _extremes(),
