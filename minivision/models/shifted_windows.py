@@ -46,8 +46,8 @@ def region_mask(size: Pair, window: Pair, shift: Pair, dtype: Any) -> np.ndarray
     for i, rows in enumerate(bands[0]):
         for j, columns in enumerate(bands[1]):
             region[:, rows, columns] = 3 * i + j
-    region = np.asarray(F.window_partition(region, window)).reshape(-1, 1, window[0] * window[1])  # (nW, 1, N)
-    mask = np.where(region[..., :, None] == region[..., None, :], 0.0, FORBIDDEN).astype(dtype)
+    each = np.asarray(F.window_partition(region, window)).reshape(-1, 1, window[0] * window[1])  # (nW, 1, N)
+    mask = np.where(each[..., :, None] == each[..., None, :], 0.0, FORBIDDEN).astype(dtype)
     mask.flags.writeable = False
     return mask
 

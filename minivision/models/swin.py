@@ -46,7 +46,8 @@ class WindowAttention(nn.Module):
         bias, windows = position_bias(self.relative_position_bias_table, self.window), 1
         if mask is not None:
             bias, windows = bias + mask, len(mask)  # (nW, heads, N, N)
-        y = F.scaled_dot_product_attention(*heads(self.qkv(x), self.num_heads, windows), bias)  # (B, nW, heads, N, D)
+        q, k, v = heads(self.qkv(x), self.num_heads, windows)
+        y = F.scaled_dot_product_attention(q, k, v, bias)  # (B, nW, heads, N, D)
         return self.proj(y.transpose(2, 3).reshape(x.shape))
 
 
