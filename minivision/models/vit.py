@@ -6,8 +6,8 @@ ICLR 2021, arXiv 2010.11929.
 An image is cut into patches and each patch is mapped to a token by one matrix. A plain Transformer encoder then reads
 the tokens; only the cut and the learned position embeddings know that they came from an image.
 
-DeiT (Touvron et al., ICML 2021, arXiv 2012.12877) is this network at two smaller widths, trained with distillation and
-heavy augmentation; its distillation token is not built here.
+DeiT (Touvron et al., ICML 2021, arXiv 2012.12877) is this network at two smaller widths, trained with heavy augmentation;
+deit.py adds the distillation token.
 
 Deviations, as in the weights the field downloads (timm's names and keys): one linear layer as head in pre-training too;
 dropout before the head only; stochastic depth (Huang et al. 2016), which the paper has not; with average pooling
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -116,6 +116,8 @@ class Block(nn.Module):
 class VisionTransformer(nn.Module):
     """Section 3.1: images (B, C, H, W) -> logits (B, num_classes)."""
 
+    prefix: ClassVar[int] = 1  # tokens before the patches
+
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
         self.config = config
@@ -167,8 +169,8 @@ class VisionTransformer(nn.Module):
         """As Module.load_state_dict; position embeddings of another resolution are resized to this one (section 3.2)."""
         found = mapping.get("pos_embed")
         table = np.asarray(found.data if isinstance(found, Tensor) else found)
-        if table.shape != self.pos_embed.shape and can_resize(table, self.pos_embed.shape):
-            mapping = {**mapping, "pos_embed": resize_positions(table, self.config.grid)}
+        if table.shape != self.pos_embed.shape and can_resize(table, self.pos_embed.shape, self.prefix):
+            mapping = {**mapping, "pos_embed": resize_positions(table, self.config.grid, self.prefix)}
         return super().load_state_dict(mapping, strict)
 
 

@@ -186,7 +186,7 @@ def groups(model: Any, config: Config) -> list[dict[str, Any]]:
     """
     kinds: dict[str, list[Any]] = {"matrices": [], "vectors": [], "tables": []}
     for name, parameter in model.named_parameters():
-        table = name.rpartition(".")[2] in ("cls_token", "pos_embed")
+        table = name.rpartition(".")[2] in ("cls_token", "dist_token", "pos_embed")
         kinds["tables" if table else "matrices" if parameter.ndim >= 2 else "vectors"].append(parameter)
     settings = {
         "matrices": {"weight_decay": config.weight_decay},
