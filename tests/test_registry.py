@@ -36,7 +36,8 @@ DISTINCT = list({(type(config), config): name for name in reversed(NAMES) for co
 def miniature(name, dtype=np.float64):
     """A small model of the same structure with its state by rule, and one batch of inputs."""
     found, config = models.entry(name), smaller(name)
-    return fill(found.build(config).to(dtype)), noise("input", (3, *config.input_shape)).astype(dtype)
+    model = fill(found.build(config).to(dtype)).train(MINIATURES[type(config)].training)
+    return model, noise("input", (3, *config.input_shape)).astype(dtype)
 
 
 def gradients(model, x):
@@ -45,7 +46,10 @@ def gradients(model, x):
     y = model(x)
     leaves = {"input": x, **dict(model.named_parameters())}
     found = mv.grad(y, list(leaves.values()), mv.tensor(noise("cotangent", y.shape).astype(x.dtype)))
-    return {name: g.numpy() for name, g in zip(leaves, found, strict=True)}, y.numpy()
+    arrays = {
+        name: np.zeros(leaf.shape) if g is None else g.numpy() for (name, leaf), g in zip(leaves.items(), found, strict=True)
+    }
+    return arrays, y.numpy()
 
 
 # ------------------------------------------------------------------------------------------------ by name

@@ -42,9 +42,7 @@ class DistilledVisionTransformer(vit.VisionTransformer):
         self.pos_embed = nn.Parameter((1, self.prefix + N, D), nn.init.trunc_normal(std=0.02))
         self.dist_token = nn.Parameter((1, 1, D), nn.init.trunc_normal(std=0.02))
         self.head_dist = nn.Linear(D, config.num_classes) if config.num_classes else nn.Identity()
-        if isinstance(self.head_dist, nn.Linear):
-            nn.init.trunc_normal_(self.head_dist.weight, std=0.02)
-            nn.init.zeros_(self.head_dist.bias)
+        vit.initialise(self.head_dist)
 
     def embed(self, x: Any) -> Any:
         """z_0 = [x_class; x_distill; x_p^1 E; ...; x_p^N E] + E_pos.  (B, C, H, W) -> (B, 2 + N, D)"""

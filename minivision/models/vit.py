@@ -117,6 +117,8 @@ class VisionTransformer(nn.Module):
     """Section 3.1: images (B, C, H, W) -> logits (B, num_classes)."""
 
     prefix: ClassVar[int] = 1  # tokens before the patches
+    embedding: ClassVar[Any] = PatchEmbed
+    block: ClassVar[Any] = Block
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
@@ -125,13 +127,13 @@ class VisionTransformer(nn.Module):
         rates = np.linspace(0.0, config.drop_path_rate, config.depth).tolist()  # deeper blocks are left out more often
         self.cls_token = nn.Parameter((1, 1, D), nn.init.normal(std=1e-6))
         self.pos_embed = nn.Parameter((1, 1 + config.grid[0] * config.grid[1], D), nn.init.trunc_normal(std=0.02))
-        self.patch_embed = PatchEmbed(config)
-        self.blocks = nn.Sequential(*(Block(config, rate) for rate in rates))
+        self.patch_embed = self.embedding(config)
+        self.blocks = nn.Sequential(*(self.block(config, rate) for rate in rates))
         self.norm = nn.Identity() if pools else nn.LayerNorm(D, eps=1e-6)
         self.fc_norm = nn.LayerNorm(D, eps=1e-6) if pools else nn.Identity()
         self.head_drop = nn.Dropout(config.drop_rate)
         self.head = nn.Linear(D, config.num_classes) if config.num_classes else nn.Identity()
-        self.apply(_initialise)
+        self.apply(initialise)
 
     def embed(self, x: Any) -> Any:
         """Eq. 1: z_0 = [x_class; x_p^1 E; ...; x_p^N E] + E_pos.  (B, C, H, W) -> (B, 1 + N, D)"""
@@ -174,7 +176,7 @@ class VisionTransformer(nn.Module):
         return super().load_state_dict(mapping, strict)
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
     """Every linear layer as timm starts it: N(0, 0.02^2), bias 0. The patch embedding stays as Conv2d makes it."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
