@@ -44,14 +44,17 @@ class PatchEmbed(nn.Module):
 
     def forward(self, x: Any) -> Any:
         """(B, C, H, W) -> (B, N, D),  N = H W / P^2"""
-        if tuple(x.shape[1:]) != self.image:
-            hint = "resize the images, or build the model for them: create_model(..., img_size=(H, W), in_chans=C)"
-            want = ", ".join(map(str, self.image))
-            raise ShapeError(
-                "patch_embed", f"this model takes images (B, {want}), got {tuple(x.shape)}", f"x {tuple(x.shape)} {x.dtype}", hint
-            )
+        check_images(x, self.image)
         x = self.proj(x)  # (B, D, H/P, W/P)
         return x.flatten(2).transpose(1, 2)  # (B, N, D)
+
+
+def check_images(x: Any, image: tuple[int, ...]) -> None:
+    """ShapeError where x is not (B, *image), the images that a model was built for."""
+    if tuple(x.shape[1:]) != image:
+        problem = f"this model takes images (B, {', '.join(map(str, image))}), got {tuple(x.shape)}"
+        hint = "resize the images, or build the model for them: create_model(..., img_size=(H, W), in_chans=C)"
+        raise ShapeError("patch_embed", problem, f"x {tuple(x.shape)} {x.dtype}", hint)
 
 
 class Attention(nn.Module):
