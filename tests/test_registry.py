@@ -36,7 +36,8 @@ DISTINCT = list({(type(config), config): name for name in reversed(NAMES) for co
 def miniature(name, dtype=np.float64):
     """A small model of the same structure with its state by rule, and one batch of inputs."""
     found, config = models.entry(name), smaller(name)
-    return fill(found.build(config).to(dtype)), noise("input", (3, *config.input_shape)).astype(dtype)
+    model = fill(found.build(config).to(dtype)).train(MINIATURES[type(config)].training)
+    return model, noise("input", (3, *config.input_shape)).astype(dtype)
 
 
 def gradients(model, x):
@@ -45,14 +46,19 @@ def gradients(model, x):
     y = model(x)
     leaves = {"input": x, **dict(model.named_parameters())}
     found = mv.grad(y, list(leaves.values()), mv.tensor(noise("cotangent", y.shape).astype(x.dtype)))
-    return {name: g.numpy() for name, g in zip(leaves, found, strict=True)}, y.numpy()
+    arrays = {
+        name: np.zeros(leaf.shape) if g is None else g.numpy() for (name, leaf), g in zip(leaves.items(), found, strict=True)
+    }
+    return arrays, y.numpy()
 
 
 # ------------------------------------------------------------------------------------------------ by name
 
 
 def test_models_are_listed_by_pattern():
-    assert mv.list_models("deit_*") == ["deit_base_patch16_224", "deit_small_patch16_224", "deit_tiny_patch16_224"]
+    assert mv.list_models("deit_*_patch16_224") == [
+        f"deit_{size}_{kind}patch16_224" for size in ("base", "small", "tiny") for kind in ("distilled_", "")
+    ]
     assert set(mv.list_models("*")) == set(NAMES) >= {"vit_tiny_patch16_224", "vit_digits"}
     assert mv.list_models("nothing*") == []
 
