@@ -33,24 +33,24 @@ STEMS = {"conv": 2, "attention": 1, "cifar": 1}  # and its stride, before poolin
 def neighbourhoods(x: Any, window: int, heads: int) -> Any:
     """Every pixel's window, zeros outside of the image; of an even one the larger half lies above and to the left.
 
-    (B, D, H, W) -> (B, H, W, heads, window^2, D / heads)
+    (B, D, H, W) -> (B, heads, H, W, window^2, D / heads)
     """
     B, D, H, W = x.shape
     around = (window // 2, (window - 1) // 2)
-    seen = im2col(x, kernel=(window, window), padding=(around, around))  # (B, H, W, window, window, D)
-    return seen.reshape(B, H, W, window * window, heads, D // heads).permute(0, 1, 2, 4, 3, 5)
+    seen = im2col(x.reshape(B * heads, D // heads, H, W), kernel=(window, window), padding=(around, around))
+    return seen.reshape(B, heads, H, W, window * window, D // heads)
 
 
 def attend(query: Any, keys: Any, values: Any) -> Any:
     """Eq. 2-3 with the keys' offsets in them: y_ij = sum over ab of softmax_ab(q_ij^T k_ab) v_ab; no 1 / sqrt(D).
 
-    query (B, D, H, W), keys (B, H, W, heads, window^2, D / heads), values (B, H, W, heads, window^2, E) -> (B, heads E, H, W)
+    query (B, D, H, W), keys (B, heads, H, W, window^2, D / heads), values (B, heads, H, W, window^2, E) -> (B, heads E, H, W)
     """
     B, D, H, W = query.shape
-    heads = keys.shape[3]
-    q = query.permute(0, 2, 3, 1).reshape(B, H, W, heads, 1, D // heads)
-    y = F.scaled_dot_product_attention(q, keys, values, scale=1.0)  # (B, H, W, heads, 1, E)
-    return y.reshape(B, H, W, heads * y.shape[-1]).permute(0, 3, 1, 2)
+    heads = keys.shape[1]
+    q = query.reshape(B, heads, D // heads, H, W).permute(0, 1, 3, 4, 2)[..., None, :]  # (B, heads, H, W, 1, D / heads)
+    y = F.scaled_dot_product_attention(q, keys, values, scale=1.0)  # (B, heads, H, W, 1, E)
+    return y.squeeze(-2).permute(0, 1, 4, 2, 3).reshape(B, -1, H, W)
 
 
 class LocalAttention(nn.Module):
@@ -74,11 +74,11 @@ class LocalAttention(nn.Module):
         self.value_conv = nn.Conv2d(inputs, outputs, 1, bias=False)
 
     def offsets(self) -> Any:
-        """r: half of a head's channels from the row offset, half from the column offset.  -> (heads, window^2, D / heads)"""
+        """r: half of the channels from the row offset, half from the column offset.  -> (heads, 1, 1, window^2, D / heads)"""
         k, heads = self.window, self.heads
         down = self.rel_h.reshape(heads, -1, k, 1).expand(-1, -1, k, k)  # (heads, D / heads / 2, k, k)
         right = self.rel_w.reshape(heads, -1, 1, k).expand(-1, -1, k, k)
-        return np.concatenate([down, right], axis=1).flatten(2).transpose(1, 2)
+        return np.concatenate([down, right], axis=1).flatten(2).transpose(1, 2)[:, None, None]
 
     def forward(self, x: Any) -> Any:
         """(B, inputs, H, W) -> (B, outputs, H, W)"""
@@ -113,7 +113,7 @@ class AttentionStem(nn.Module):
         W_m comes last: sum over ab of w_ab p(a, b, m) x_ab has few channels, and the same sum of W_m x_ab many.
         """
         shares = self.mixture().flatten(1).transpose(0, 1)[:, :, None]  # (window^2, mixtures, 1)
-        seen = neighbourhoods(x, self.window, 1)[..., None, :] * shares  # (B, H, W, 1, window^2, mixtures, inputs)
+        seen = neighbourhoods(x, self.window, 1)[..., None, :] * shares  # (B, 1, H, W, window^2, mixtures, inputs)
         read = attend(self.query_conv(x), neighbourhoods(self.key_conv(x), self.window, 1), seen.flatten(-2))
         return F.conv2d(read, np.concatenate([W_m.weight for W_m in self.value_conv], axis=1))
 
