@@ -78,7 +78,8 @@ class LocalAttention(nn.Module):
         k, heads = self.window, self.heads
         down = self.rel_h.reshape(heads, -1, k, 1).expand(-1, -1, k, k)  # (heads, D / heads / 2, k, k)
         right = self.rel_w.reshape(heads, -1, 1, k).expand(-1, -1, k, k)
-        return np.concatenate([down, right], axis=1).flatten(2).transpose(1, 2)[:, None, None]
+        r: Any = np.concatenate([down, right], axis=1)  # (heads, D / heads, k, k)
+        return r.flatten(2).transpose(1, 2)[:, None, None]
 
     def forward(self, x: Any) -> Any:
         """(B, inputs, H, W) -> (B, outputs, H, W)"""
@@ -158,6 +159,7 @@ class SASA(Backbone):
         super().__init__()
         self.config, inputs = config, config.widths[0]
         first: nn.Module
+        self.maxpool: nn.Module
         if config.stem == "attention":
             first, self.maxpool = AttentionStem(config.in_chans, inputs), nn.MaxPool2d(4)
         elif config.stem == "conv":
