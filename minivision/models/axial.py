@@ -202,7 +202,7 @@ class AxialConfig(SquareImages):
 @register("axial_resnet50s", AxialConfig((3, 4, 6, 3)), params=11_586_216, macs=2_842_942_464)
 @register("axial_resnet50m", AxialConfig((3, 4, 6, 3), 0.75), params=25_179_400, macs=5_955_144_192)
 @register("axial_resnet50l", AxialConfig((3, 4, 6, 3), 1.0), params=43_973_480, macs=10_194_499_584)
-@register("axial_digits", AxialConfig((1, 1), 0.25, 4, "cifar", in_chans=1, num_classes=10, img_size=8))
+@register("axial_digits", AxialConfig((1, 1), 0.125, 2, "cifar", in_chans=1, num_classes=10, img_size=8))
 def build(config: AxialConfig) -> AxialNet:
     """The network of the given configuration."""
     return AxialNet(config)

@@ -238,7 +238,7 @@ class SASAConfig(SquareImages):
 @register("sasa_resnet26_full", SASAConfig((1, 2, 4, 1), stem="attention"), params=10_335_144, macs=2_186_412_032)
 @register("sasa_resnet38_full", SASAConfig((2, 3, 5, 2), stem="attention"), params=14_183_144, macs=2_788_473_856)
 @register("sasa_resnet50_full", SASAConfig((3, 4, 6, 3), stem="attention"), params=18_031_144, macs=3_390_535_680)
-@register("sasa_digits", SASAConfig((1, 1), (16, 32), "cifar", window=3, heads=4, in_chans=1, num_classes=10, img_size=8))
+@register("sasa_digits", SASAConfig((1, 1), (16, 32), "cifar", window=3, heads=2, in_chans=1, num_classes=10, img_size=8))
 def build(config: SASAConfig) -> SASA:
     """The network of the given configuration."""
     return SASA(config)
