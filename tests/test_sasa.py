@@ -56,7 +56,7 @@ def test_it_is_the_sum_of_equation_3(window):
 
 @pytest.mark.parametrize("window", [3, 5, 7, 9, 11])
 def test_parameters_hardly_depend_on_the_window(window):
-    """3 D^2 + k D; a convolution has k^2 D^2. Section 5.3: windows of 3 to 11."""
+    """3 D^2 + k D; a convolution has k^2 D^2. The paper tries windows of 3 to 11."""
     D = 64
     found = mv.profile(LocalAttention(D, D, window, 8), (D, 4, 4)).parameters
     assert found == 3 * D * D + window * D
@@ -93,7 +93,7 @@ def test_without_offsets_it_does_not_know_where_a_pixel_stands():
 
 
 def test_the_stem_mixes_values_by_their_place_in_the_window():
-    """Section 3.2.2 as it is written: a matrix for every place of the window, then attention; zeros around the image."""
+    """Section 3.2 as it is written: a matrix for every place of the window, then attention; zeros around the image."""
     made, x = fill(AttentionStem(3, 6).to(np.float64)), image(1, 3, 4, 5)
     q, k, *v = (pointwise(conv, x[0]) for conv in (made.query_conv, made.key_conv, *made.value_conv))
     nu, rows, columns = made.emb_mix.numpy(), made.emb_a.numpy(), made.emb_b.numpy()

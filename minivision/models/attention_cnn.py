@@ -30,7 +30,7 @@ CENTER_STD, SPREAD_STD, WEIGHT_STD = 2.0, 0.01, 0.02  # the repository's initial
 
 @functools.lru_cache(maxsize=8)
 def relative_positions(height: int, width: int, dtype: np.dtype) -> np.ndarray:
-    """Section 3.1: r = (dy, dx, dy^2, dx^2, dy dx) from every query to every key, row by row.  (5, H W * H W), read-only"""
+    """Section 3: r = (dy, dx, dy^2, dx^2, dy dx) from every query to every key, row by row.  (5, H W * H W), read-only"""
     grid = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij"), -1).reshape(-1, 2)  # (N, 2)
     dy, dx = np.moveaxis(grid[None] - grid[:, None], -1, 0)  # (N, N) each: key minus query
     r = np.stack([dy, dx, dy * dy, dx * dx, dy * dx]).reshape(5, -1).astype(dtype)
@@ -39,10 +39,10 @@ def relative_positions(height: int, width: int, dtype: np.dtype) -> np.ndarray:
 
 
 class QuadraticAttention(nn.Module):
-    """Section 3.1: heads whose logits are -(d - c)^T S^-1 (d - c) / 2 for the shift d from query to key.
+    """Section 3: heads whose logits are -(d - c)^T S^-1 (d - c) / 2 for the shift d from query to key.
 
-    c is a head's center, in pixels (down, right), and S^-1 = s s^T its spread's inverse: a number s for each head (isotropic), or
-    a 2 x 2 matrix (generalised, appendix). Every head weighs all D channels as they are; `value` mixes what all heads read.
+    c is a head's center, in pixels (down, right), and S^-1 = s s^T its spread's inverse: a number s for each head (isotropic),
+    or a 2 x 2 matrix (generalised). Every head weighs all D channels as they are; `value` mixes what all heads read.
     """
 
     def __init__(self, inputs: int, outputs: int, heads: int, isotropic: bool = True, drop_rate: float = 0.0) -> None:
@@ -97,7 +97,7 @@ def convolution_as_attention(weight: Any, bias: Any = None, alpha: float = 50.0)
     """
     weight = np.asarray(getattr(weight, "data", weight), np.float64)
     if weight.ndim != 4 or weight.shape[2] != weight.shape[3] or weight.shape[2] % 2 == 0:
-        raise ValueError(f"weight is (outputs, inputs, K, K) with an odd K, got {weight.shape}; pad the filter with zeros first")
+        raise ValueError(f"weight is (outputs, inputs, K, K) with odd K, got {weight.shape}; pad the filter with zeros first")
     if alpha <= 0.0:
         raise ValueError(f"alpha says how sharply a head looks and is above 0, got {alpha}")
     outputs, inputs, k, _ = weight.shape
@@ -205,7 +205,7 @@ def initialise(module: nn.Module) -> None:
 class AttentionCNNConfig(SquareImages):
     """Table 1's "SA quadratic embedding", and what a user may change.
 
-    isotropic: one spread for each head, else a 2 x 2 matrix (figure 6 has these); num_classes: 0 for no head; img_size: that
+    isotropic: one spread for each head, else a 2 x 2 matrix; num_classes: 0 for no head; img_size: that
     counts are given for; drop_rate: dropout of the attention's weights and before every residual.
     """
 

@@ -8,8 +8,8 @@ pixel has seen every other. A learned table for each relative position speaks to
 attention can tell where things are, along spans as long as the map.
 
 The classifiers, names and keys are those of the official repository (csrhddlam/axial-deeplab: axial26s, axial50s, 50m, 50l),
-"hight_block" included; its buffers flatten_index are left out, on loading too. They keep ResNet's stem of convolutions, where the
-paper's Axial-ResNets have one of attention.
+"hight_block" included; its buffers flatten_index are left out, on loading too. They keep ResNet's stem of convolutions, where
+the paper's Axial-ResNets have one of attention.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ STEMS = {"conv": 4, "cifar": 1}  # and by how much it makes the side smaller
 class AxialAttention(nn.Module):
     """Section 3.2, eq. 4, along one axis of `span` pixels, for every group (head) of channels.
 
-    y_o = sum over p of softmax_p(q_o^T k_p + q_o^T r^q_{p-o} + k_p^T r^k_{p-o}) (v_p + r^v_{p-o}).  A batch norm stands after the
-    matrices, one over the three logits of each group, which need no 1 / sqrt(d) then, and one over both parts of the values.
+    y_o = sum over p of softmax_p(q_o^T k_p + q_o^T r^q_{p-o} + k_p^T r^k_{p-o}) (v_p + r^v_{p-o}).  A batch norm stands after
+    the matrices, one over the three logits of each group, which then need no 1 / sqrt(d), and one over both values.
     """
 
     def __init__(self, inputs: int, outputs: int, groups: int, span: int, stride: int = 1, width: bool = False) -> None:
@@ -103,7 +103,7 @@ class AxialAttention(nn.Module):
 
 
 class AxialBlock(nn.Module):
-    """Figure 3: ResNet's bottleneck with both axes in place of its 3 x 3 convolution, and half of its expansion."""
+    """Section 3.2: ResNet's bottleneck with both axes in place of its 3 x 3 convolution, and half of its expansion."""
 
     def __init__(self, inputs: int, planes: int, stride: int, groups: int, span: int) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class AxialBlock(nn.Module):
 
 
 class AxialNet(Classifier):
-    """Section 4.1: images (B, C, N, N) of the configuration's size -> logits (B, num_classes)."""
+    """Section 3.2, Axial-ResNet: images (B, C, N, N) of the configuration's size -> logits (B, num_classes)."""
 
     def __init__(self, config: AxialConfig) -> None:
         super().__init__()
@@ -202,7 +202,7 @@ class AxialConfig(SquareImages):
 @register("axial_resnet50s", AxialConfig((3, 4, 6, 3)), params=11_586_216, macs=2_842_942_464)
 @register("axial_resnet50m", AxialConfig((3, 4, 6, 3), 0.75), params=25_179_400, macs=5_955_144_192)
 @register("axial_resnet50l", AxialConfig((3, 4, 6, 3), 1.0), params=43_973_480, macs=10_194_499_584)
-@register("axial_digits", AxialConfig((1, 1), 0.25, 4, "cifar", in_chans=1, num_classes=10, img_size=8))
+@register("axial_digits", AxialConfig((1, 1), 0.125, 2, "cifar", in_chans=1, num_classes=10, img_size=8))
 def build(config: AxialConfig) -> AxialNet:
     """The network of the given configuration."""
     return AxialNet(config)

@@ -3,12 +3,12 @@
 Ramachandran, Parmar, Vaswani, Bello, Levskaya, Shlens. NeurIPS 2019, arXiv 1906.05909.
 
 A pixel attends to the k x k pixels around it, and that takes the place of every 3 x 3 convolution of a ResNet. What a pixel is
-multiplied with depends on what is there, not only on where; and the window may grow at hardly any parameters: 3 D^2 for queries,
-keys and values, and k D for the rows' and columns' offsets, where a convolution has k^2 D^2.
+multiplied with depends on what is there, not only on where; and the window may grow at hardly any parameters: 3 D^2 for
+queries, keys and values, and k D for the rows' and columns' offsets, where a convolution has k^2 D^2.
 
-Names and keys are those of the port the field uses (leaderj1001/Stand-Alone-Self-Attention). It takes the softmax over positions
-for each channel alone; here a head's logit is the product of its query and key, as in the paper, and every head has offsets of
-rows and of columns. The mean over 2 x 2 pixels follows the attention, as in the paper; the port has it after conv3.
+Names and keys are those of the port the field uses (leaderj1001/Stand-Alone-Self-Attention). It takes the softmax over
+positions for each channel alone; here a head's logit is the product of its query and key, as in the paper, and every head has
+offsets of rows and of columns. The mean over 2 x 2 pixels follows the attention, as in the paper; the port has it after conv3.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def attend(query: Any, keys: Any, values: Any) -> Any:
 
 
 class LocalAttention(nn.Module):
-    """Section 3.1, eq. 3: y_ij = sum over ab near ij of softmax_ab(q_ij^T k_ab + q_ij^T r_{a-i, b-j}) v_ab, for every head.
+    """Section 2.2, eq. 3: y_ij = sum over ab near ij of softmax_ab(q_ij^T k_ab + q_ij^T r_{a-i, b-j}) v_ab, for every head.
 
     A pixel outside of the image has key and value 0 and takes part, with its offset.
     """
@@ -88,7 +88,7 @@ class LocalAttention(nn.Module):
 
 
 class AttentionStem(nn.Module):
-    """Section 3.2.2: values that know where they are in their window, from which edges can be learnt as by a convolution.
+    """Section 3.2: values that know where they are in their window, from which edges can be learnt as by a convolution.
 
     v_ab = sum over m of p(a, b, m) W_m x_ab,  p(a, b, m) = softmax_m((emb_a(a) + emb_b(b))^T nu_m); nu is emb_mix.
     """
@@ -135,7 +135,7 @@ class Normed(nn.Sequential):
 
 
 class Bottleneck(nn.Module):
-    """ResNet's bottleneck with attention for its 3 x 3 convolution; a stride is a mean after the attention (section 4.1)."""
+    """ResNet's bottleneck with attention for its 3 x 3 convolution; a stride is a mean after the attention (section 3.1)."""
 
     def __init__(self, inputs: int, width: int, stride: int, config: SASAConfig) -> None:
         super().__init__()
@@ -212,7 +212,7 @@ def initialise(module: nn.Module) -> None:
 class SASAConfig(SquareImages):
     """Section 4.1's networks, and what a user may change.
 
-    depths, widths: blocks and channels of each stage; stem: "conv" (7 x 7 and pooling), "attention" (section 3.2.2, and a
+    depths, widths: blocks and channels of each stage; stem: "conv" (7 x 7 and pooling), "attention" (section 3.2, and a
     pooling of 4 x 4) or "cifar" (3 x 3, the whole side); window, heads: of every attention; num_classes: 0 for no head;
     img_size: that counts are given for.
     """
@@ -238,7 +238,7 @@ class SASAConfig(SquareImages):
 @register("sasa_resnet26_full", SASAConfig((1, 2, 4, 1), stem="attention"), params=10_335_144, macs=2_186_412_032)
 @register("sasa_resnet38_full", SASAConfig((2, 3, 5, 2), stem="attention"), params=14_183_144, macs=2_788_473_856)
 @register("sasa_resnet50_full", SASAConfig((3, 4, 6, 3), stem="attention"), params=18_031_144, macs=3_390_535_680)
-@register("sasa_digits", SASAConfig((1, 1), (16, 32), "cifar", window=3, heads=4, in_chans=1, num_classes=10, img_size=8))
+@register("sasa_digits", SASAConfig((1, 1), (16, 32), "cifar", window=3, heads=2, in_chans=1, num_classes=10, img_size=8))
 def build(config: SASAConfig) -> SASA:
     """The network of the given configuration."""
     return SASA(config)

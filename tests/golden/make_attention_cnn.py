@@ -18,7 +18,7 @@ Tensor = torch.Tensor
 
 
 class Heads(nn.Module):
-    """Section 3.1's logits <v, r> with r = (dy, dx, dy^2, dx^2, dy dx); test_attention_cnn.py has the Gaussian they stand for."""
+    """Logits <v, r> with r = (dy, dx, dy^2, dx^2, dy dx); test_attention_cnn.py has the Gaussian that they stand for."""
 
     def __init__(self, D: int, heads: int, isotropic: bool) -> None:
         super().__init__()

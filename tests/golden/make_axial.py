@@ -26,7 +26,8 @@ class Axis(nn.Module):
         self.groups, self.span = groups, span
         self.relative = nn.Parameter(torch.zeros(2 * D // groups, 2 * span - 1))
         self.qkv_transform = nn.Conv1d(D, 2 * D, 1, bias=False)
-        self.bn_qkv, self.bn_similarity, self.bn_output = nn.BatchNorm1d(2 * D), nn.BatchNorm2d(3 * groups), nn.BatchNorm1d(2 * D)
+        self.bn_qkv, self.bn_similarity = nn.BatchNorm1d(2 * D), nn.BatchNorm2d(3 * groups)
+        self.bn_output = nn.BatchNorm1d(2 * D)
 
     def forward(self, x: Tensor) -> Tensor:
         lines, D, K = x.shape
