@@ -101,13 +101,16 @@ def count_parameters(model: Module) -> int:
     return sum(math.prod(p.shape) for p in model.parameters())
 
 
-def profile(model: Module, input_shape: tuple[int, ...], dtype: Any = np.float32) -> Profile:
+def profile(model: Module, input_shape: tuple[int, ...], dtype: Any = None) -> Profile:
     """Counts one forward pass in evaluation mode on zeros.
 
-    input_shape: one sample's, without the batch axis: (3, 224, 224); (1, 3, 224, 224) is taken too. Values that were
-    not drawn yet stay so. The model is left as it was, also where the pass fails.
+    input_shape: one sample's, without the batch axis: (3, 224, 224); (1, 3, 224, 224) is taken too. dtype: the zeros'; None
+    is what `model.config.input_dtype` says, where a model has it (those that read whole numbers), else float32. Values that
+    were not drawn yet stay so. The model is left as it was, also where the pass fails.
     """
     shape = tuple(input_shape)
+    if dtype is None:
+        dtype = getattr(getattr(model, "config", None), "input_dtype", np.float32)
     zeros = Tensor(np.zeros(shape if len(shape) == 4 and shape[0] == 1 else (1, *shape), dtype))
     rows = {module: Row(path, type(module).__name__, count_parameters(module)) for path, module in model.named_modules()}
     with no_grad(), without_values(model.parameters()), _evaluating(rows), _counting(rows):

@@ -35,6 +35,7 @@ PARENTS = {  # a model file imports no sibling but what its paper builds on
     "senet": {"resnet"},
     "nonlocal_net": {"resnet"},
     "csra": {"resnet", "vit"},
+    "mae": {"vit"},
     "acnet_cifar": {"acnet"},
     "micronet": {"shift_max"},
     "mobilenetv3": {"mobilenetv2"},
