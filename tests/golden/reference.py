@@ -109,7 +109,7 @@ def passed(
 def describe(build: Callable[..., torch.nn.Module], name: str, shape: tuple[int, ...], rename: Rename = str) -> dict[str, Any]:
     """A whole model's entries with their shapes, its parameters and the multiply-adds of one input, counted without memory."""
     with torch.device("meta"):
-        model = build(name).eval()
+        model = build(name).eval().to("meta")  # what a constructor put elsewhere
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         model(torch.empty(1, *shape, device="meta", dtype=torch.float32 if len(shape) > 1 else torch.int64))
