@@ -10,5 +10,6 @@ from .shapes import Scene, Thing, scenes
 from .spec import load
 
 __all__ = [
-    "Augmentation", "Dataset", "Scene", "Thing", "batches", "colour_palette", "kmeans", "load", "scenes", "to_images", "to_tokens",
+    "Augmentation", "Dataset", "Scene", "Thing", "batches", "colour_palette", "kmeans", "load", "scenes", "to_images",
+    "to_tokens",
 ]  # fmt: skip
