@@ -42,6 +42,7 @@ PARENTS = {  # a model file imports no sibling but what its paper builds on
     "inception_resnet_v2": {"inception_v4"},
     "swin": {"shifted_windows"},
     "swin_v2": {"shifted_windows", "swin"},
+    "simmim": {"swin"},
 }
 
 
