@@ -47,6 +47,7 @@ def _attention_macs(y: np.ndarray, q: np.ndarray, k: np.ndarray, *_: Any) -> int
 
 MACS: dict[str, Callable[..., int]] = {
     "linear": _linear_macs,
+    "linear_activation": _linear_macs,
     "matmul": _matmul_macs,
     "conv2d": _conv2d_macs,
     "attention": _attention_macs,

@@ -48,12 +48,12 @@ def _arguments(q: Any, k: Any, v: Any, mask: Any, causal: bool, scale: float) ->
 
 
 def _like(x: np.ndarray, batch: tuple[int, ...], rows: int, columns: int) -> np.ndarray:
-    """Memory for a result (*batch, rows, columns): heads inside rows where x has them so, as a view of (B, N, heads, D).
+    """Memory for a result (*batch, rows, columns): heads inside rows where x has them so, as a view of (..., N, heads, D).
 
-    What comes of such heads is then read as (B, N, heads D) without a copy.
+    What comes of such heads is then read as (..., N, heads D) without a copy.
     """
-    if len(batch) == 2 and x.ndim == 4 and abs(x.strides[1]) < abs(x.strides[2]):
-        return empty((batch[0], rows, batch[1], columns), x.dtype).transpose(0, 2, 1, 3)
+    if len(batch) > 1 and x.ndim == len(batch) + 2 and abs(x.strides[-3]) < abs(x.strides[-2]):
+        return empty((*batch[:-1], rows, batch[-1], columns), x.dtype).swapaxes(-3, -2)
     return empty((*batch, rows, columns), x.dtype)
 
 

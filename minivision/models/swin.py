@@ -24,6 +24,7 @@ from .. import functional as F
 from .. import nn
 from ..errors import ShapeError
 from ._backbone import Backbone, FeatureInfo
+from ._mlp import Mlp
 from ._registry import register
 from .shifted_windows import Pair, heads, in_windows, position_bias
 
@@ -51,11 +52,6 @@ class WindowAttention(nn.Module):
         return self.proj(y.transpose(2, 3).reshape(x.shape))
 
 
-def mlp(dim: int, hidden: int) -> nn.Sequential:
-    """Two layers with a GELU between them.  (*, C) -> the same"""
-    return nn.Sequential({"fc1": nn.Linear(dim, hidden), "act": nn.GELU(), "fc2": nn.Linear(hidden, dim)})
-
-
 class Block(nn.Module):
     """Eq. 3: z' = (S)W-MSA(LN(z)) + z,  z = MLP(LN(z')) + z'; in training each branch may be left out (drop path)."""
 
@@ -66,7 +62,7 @@ class Block(nn.Module):
         self.norm1 = nn.LayerNorm(dim)
         self.attn = WindowAttention(config, stage, self.window)
         self.norm2 = nn.LayerNorm(dim)
-        self.mlp = mlp(dim, int(dim * config.mlp_ratio))
+        self.mlp = Mlp(dim, int(dim * config.mlp_ratio))
         self.drop_path = nn.DropPath(drop_path)
 
     def forward(self, x: Any) -> Any:

@@ -21,9 +21,10 @@ import numpy as np
 
 from .. import functional as F
 from .. import nn
+from ._mlp import Mlp
 from ._registry import register
 from .shifted_windows import Pair, heads, in_windows, position_bias
-from .swin import BASE, DIGITS, SMALL, TINY, SwinConfig, SwinTransformer, merged, mlp
+from .swin import BASE, DIGITS, SMALL, TINY, SwinConfig, SwinTransformer, merged
 
 HOTTEST = math.log(100.0)  # of the logarithm of 1 / tau: section 3.2 keeps tau above 0.01
 HIDDEN, LARGEST_BIAS = 512, 16.0
@@ -89,7 +90,7 @@ class Block(nn.Module):
         self.shift = shift if shifted else (0, 0)
         self.attn = WindowAttention(config, stage, self.window)
         self.norm1 = nn.LayerNorm(dim)
-        self.mlp = mlp(dim, int(dim * config.mlp_ratio))
+        self.mlp = Mlp(dim, int(dim * config.mlp_ratio))
         self.norm2 = nn.LayerNorm(dim)
         self.drop_path = nn.DropPath(drop_path)
         for norm in (self.norm1, self.norm2):

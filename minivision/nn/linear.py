@@ -37,9 +37,9 @@ class Linear(Module):
         self.weight = Parameter((out_features, in_features), init.uniform(-s, s))
         self.bias = Parameter((out_features,), init.uniform(-s, s)) if bias else None
 
-    def forward(self, x: Any) -> Any:
-        """(*, in_features) -> (*, out_features)"""
-        return F.linear(x, self.weight, self.bias)
+    def forward(self, x: Any, *, activation: str | None = None) -> Any:
+        """(*, in_features) -> (*, out_features); with activation="gelu" and others of F.linear in the same pass over memory"""
+        return F.linear(x, self.weight, self.bias, activation)
 
     def extra_repr(self) -> str:
         """The sizes."""
