@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from golden.weights import noise, sketch
+from golden.weights import noise
 from miniatures import fill
 
 import minivision as mv
-from minivision import optim
+from minivision import nn, optim
 from minivision.models._positions import sin_cos_positions
 from minivision.models.mae import MAEConfig, fine_tuning_groups, normalise_pixels, patchify, random_masking, unpatchify
-
-ARRAYS = dict(np.load(Path(__file__).parent / "golden" / "mae.npz", allow_pickle=False))
 
 
 def digits(**overrides):
@@ -149,27 +145,6 @@ def test_the_encoder_costs_what_the_vit_formula_says_for_the_tokens_it_sees(rati
     assert formula(197) / formula(50) > 4
 
 
-# ------------------------------------------------------------------------------------------------- positions
-
-
-def test_positions_equal_the_reference_s():
-    """transformers' tables are in float32."""
-    np.testing.assert_allclose(sin_cos_positions(64, (4, 4)), ARRAYS["positions/digits"], rtol=0, atol=1e-6)
-    for name, width in (("encoder", 768), ("decoder", 512)):
-        wanted = ARRAYS[f"positions/{name}"]
-        found = sketch(name, sin_cos_positions(width, (14, 14)))
-        assert np.linalg.norm(found - wanted) <= 1e-6 * np.sqrt(197 * width)
-
-
-def test_the_first_half_of_a_position_is_the_column():
-    table = sin_cos_positions(16, (3, 5))[0, 1:].reshape(3, 5, 16)
-    np.testing.assert_array_equal(table[:, :, :8], np.broadcast_to(table[:1, :, :8], (3, 5, 8)))
-    np.testing.assert_array_equal(table[:, :, 8:], np.broadcast_to(table[:, :1, 8:], (3, 5, 8)))
-    np.testing.assert_allclose((table**2).sum(-1), 8.0, rtol=1e-14)  # sin^2 + cos^2 of 8 angles
-    np.testing.assert_allclose(table[0, 3, :4], np.sin(3 * 10000.0 ** (-np.arange(4) / 4)), rtol=1e-14)
-    np.testing.assert_array_equal(sin_cos_positions(16, (3, 5))[0, 0], 0.0)
-
-
 def test_positions_are_in_the_checkpoint_and_not_learned():
     model = digits()
     assert {"pos_embed", "decoder_pos_embed"} <= model.state_dict().keys()
@@ -209,6 +184,14 @@ def test_earlier_layers_are_tuned_more_slowly():
     optim.AdamW(groups)
 
 
+def test_layer_decay_leaves_out_what_is_frozen_and_is_a_fraction():
+    model = nn.Sequential(nn.Linear(2, 3).requires_grad_(False), nn.Linear(3, 4))
+    groups = optim.layer_decay_groups(model, lambda name: int(name[0]), 0.1)
+    assert [group["params"] for group in groups] == [[model[1].weight], [model[1].bias]]
+    with pytest.raises(ValueError, match=r"above 0 and up to 1, got 1\.5"):
+        optim.layer_decay_groups(model, len, 0.1, layer_decay=1.5)
+
+
 # ------------------------------------------------------------------------------------------------- values and errors
 
 
@@ -244,5 +227,3 @@ def test_a_configuration_that_cannot_be_built(overrides, message):
 def test_noise_of_the_wrong_shape():
     with pytest.raises(mv.ShapeError, match=r"noise should be \(2, 16\), got \(16,\)"):
         digits()(mv.tensor(images()), np.zeros(16))
-    with pytest.raises(ValueError, match="multiple of 4, got 6"):
-        sin_cos_positions(6, (2, 2))

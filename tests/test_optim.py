@@ -242,12 +242,3 @@ def test_the_kernels_step_as_numpy_does(make, threads, dtype):
         np.testing.assert_allclose(
             came, right, rtol=0, atol=32 * np.finfo(dtype).eps * max(1.0, np.max(np.abs(right), initial=0.0))
         )
-
-
-def test_what_is_frozen_is_in_no_group_and_a_decay_is_a_fraction():
-    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4))
-    model[0].requires_grad_(False)
-    groups = optim.layer_decay_groups(model, lambda name: int(name[0]), 0.1)
-    assert [group["params"] for group in groups] == [[model[1].weight], [model[1].bias]]
-    with pytest.raises(ValueError, match="above 0 and up to 1, got 1.5"):
-        optim.layer_decay_groups(model, lambda name: 0, 0.1, layer_decay=1.5)
