@@ -78,6 +78,13 @@ def test_the_loss_is_the_chain_rule_s():
     assert model.loss(pictures).item() == pytest.approx(nats.mean(), abs=1e-13)
 
 
+def test_what_is_read_begins_with_the_start_even_where_pixels_are_bytes():
+    model = mv.create_model("igpt_small", n_layer=1)
+    read = model.shifted(np.array([[7, 8, 9]], np.uint8))
+    np.testing.assert_array_equal(read, [[512, 7, 8]])
+    np.testing.assert_array_equal(model.shifted(mv.tensor(PIXELS))[:, 1:], PIXELS[:, :-1])
+
+
 def test_before_training_every_colour_is_as_likely():
     model = mv.create_model("igpt_digits")
     assert model.loss(PIXELS).item() == pytest.approx(math.log(16), rel=1e-6)

@@ -127,7 +127,8 @@ class ImageGPT(nn.Module):
     def shifted(self, pixels: Any) -> np.ndarray:
         """What the network reads to say these pixels: the start, then all but the last.  (B, T) -> (B, T)"""
         pixels = np.asarray(pixels.data if isinstance(pixels, Tensor) else pixels)
-        return np.concatenate([np.full_like(pixels[:, :1], self.config.colours), pixels[:, :-1]], axis=1)
+        start = np.full((len(pixels), 1), self.config.colours)  # not in the pixels' own type: bytes end at 255
+        return np.concatenate([start, pixels[:, :-1]], axis=1)
 
     def loss(self, pixels: Any) -> Any:
         """Section 2.1: -log p(x) / T,  log p(x) = sum_t log p(x_t | x_1 ... x_(t-1)).  pixels (B, T) -> a number, in nats"""

@@ -168,7 +168,7 @@ def fine_tuning_groups(
     """Appendix A.1, table 9: parameter groups of a ViT, each block's learning rate layer_decay times that of the next.
 
     The embeddings are layer 0, block i is layer i + 1, norm and head the last, which alone learns at lr. Vectors, the class
-    token and the positions have no weight decay.
+    token and the positions have no weight decay. The authors' code has a layer_decay of 0.65 for ViT-B, 0.75 for larger ones.
     """
 
     def layer(name: str) -> int:
