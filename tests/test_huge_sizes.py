@@ -49,6 +49,7 @@ def large_arguments(n: int = B) -> dict[str, tuple[tuple[Any, ...], dict[str, An
         "add_layer_norm": ((array(n, n), array(n, n), None, None), {}),
         "batch_norm": ((array(n, 3, n), array(3), array(3), None), {}),
         "batch_norm_eval": ((array(n, 3, n), *[array(3)] * 4, None), {}),
+        "multiply": ((array(n, 3, n), array(n, 3, 1)), {}),
         "group_norm": ((array(n, 4, n), array(4), array(4)), {"groups": 2}),
         "avg_pool2d": ((array(n, n, 3, 3),), WINDOW), "max_pool2d": ((array(n, n, 3, 3),), WINDOW),
         "adaptive_avg_pool2d": ((array(n, n, 3, 3),), {"size": (1, 1)}),

@@ -37,7 +37,8 @@ def miniature(name, dtype=np.float64):
     """A small model of the same structure with its state by rule, and one batch of inputs."""
     found, config = models.entry(name), smaller(name)
     shape, tokens = (3, *config.input_shape), getattr(config, "vocab_size", None)
-    return fill(found.build(config).to(dtype)), numbers("input", shape, tokens) if tokens else noise("input", shape).astype(dtype)
+    model = fill(found.build(config).to(dtype)).train(MINIATURES[type(config)].training)
+    return model, numbers("input", shape, tokens) if tokens else noise("input", shape).astype(dtype)
 
 
 def joined(y):
@@ -56,14 +57,19 @@ def gradients(model, x):
     y = joined(model(x))
     leaves = {**({"input": x} if x.requires_grad else {}), **learned(model)}
     found = mv.grad(y, list(leaves.values()), mv.tensor(noise("cotangent", y.shape).astype(y.dtype)))
-    return {name: g.numpy() for name, g in zip(leaves, found, strict=True)}, y.numpy()
+    arrays = {
+        name: np.zeros(leaf.shape) if g is None else g.numpy() for (name, leaf), g in zip(leaves.items(), found, strict=True)
+    }
+    return arrays, y.numpy()
 
 
 # ------------------------------------------------------------------------------------------------ by name
 
 
 def test_models_are_listed_by_pattern():
-    assert mv.list_models("deit_*") == ["deit_base_patch16_224", "deit_small_patch16_224", "deit_tiny_patch16_224"]
+    assert mv.list_models("deit_*_patch16_224") == [
+        f"deit_{size}_{kind}patch16_224" for size in ("base", "small", "tiny") for kind in ("distilled_", "")
+    ]
     assert set(mv.list_models("*")) == set(NAMES) >= {"vit_tiny_patch16_224", "vit_digits"}
     assert mv.list_models("nothing*") == []
 

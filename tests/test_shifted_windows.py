@@ -90,7 +90,7 @@ def test_with_a_shift_gradients_cross_it_and_do_not_cross_the_seam_of_the_roll()
 def test_what_the_heads_of_a_window_give_is_joined_without_a_copy():
     """Windows of several images, a bias for each window of one: heads lie inside rows, in results and in gradients."""
     shape, order = (2, 3, 4, 2, 8), (0, 1, 3, 2, 4)  # (B, nW, N, heads, D)
-    q, k, v, dy = (mv.tensor(tokens(*shape), requires_grad=True) for _ in range(4))
+    q, k, v, dy = (mv.tensor(noise(name, shape).astype(np.float64), requires_grad=True) for name in ("q", "k", "v", "dy"))
     bias = mv.tensor(tokens(3, 2, 4, 4), requires_grad=True)
     found = {}
     for backend in ("c", "numpy"):

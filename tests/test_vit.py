@@ -18,6 +18,7 @@ GOLDEN = Path(__file__).parent / "golden"
 NOTES = json.loads((GOLDEN / "vit.json").read_text())
 ARRAYS = dict(np.load(GOLDEN / "vit.npz", allow_pickle=False))
 CASES = NOTES["cases"]
+PLAIN = [name for name in mv.list_models() if type(models.entry(name).config) is ViTConfig]
 WITH_GRADIENTS = [label for label, case in CASES.items() if case.get("gradients")]
 BOUNDS = {np.float32: 1e-5, np.float64: 1e-12}  # of the largest logit, of each gradient's norm; the reference ran in float64
 
@@ -99,7 +100,7 @@ def test_resized_positions_equal_the_reference_s(old, new):
     np.testing.assert_array_equal(resize_positions(positions, tuple(new)), found.astype(np.float32))
 
 
-@pytest.mark.parametrize("name", [name for name in mv.list_models("[vd]*it_*") if models.entry(name).params])
+@pytest.mark.parametrize("name", [name for name in PLAIN if models.entry(name).params])
 def test_published_counts_have_a_closed_form(name):
     """Twelve D^2 for a block's matrices and thirteen D for its vectors; a token attends to T others twice over."""
     found = models.entry(name)

@@ -81,7 +81,8 @@ def introduction(machine: bench.Machine | None, torch: Torch | None) -> str:
     return (
         f"{machine.processor}, threads: {machine.threads}, {machine.isa}: {peak:,.0f} GFLOP/s in float32, "
         f"{wide:,.0f} in float64, {machine.bandwidth / 1e9:,.1f} GB/s of memory; beside {beside}. "
-        f"limit: the share of what arithmetic or memory traffic allows, whichever is slower. {columns}"
+        f"limit: the share of what arithmetic or memory traffic allows, whichever is slower (caches and "
+        f"3 x 3 convolutions, which need fewer products than are counted, can beat it). {columns}"
     )
 
 

@@ -8,7 +8,7 @@ so that there are maps of four sizes, as of a convolutional network.
 
 Names and keys are timm's: a stage begins with its merging, where the paper ends the stage before with it. A map that windows
 do not divide is padded, after the shift, at the bottom and to the right, with patches that all others of their window see.
-Deviations: stochastic depth alone is as published; there is no dropout inside the blocks.
+Deviation: there is no dropout inside the blocks, where all published models have a rate of 0.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ class SwinConfig:
     embed_dim: C, the first stage's channels; depths, num_heads: blocks and heads of each stage; window_size: M; img_size: one
     number, or (H, W): what counts are given for, and with it windows and shifts, as `windows` has them, while images of any
     size are taken; num_classes: 0 for no head; drop_rate: dropout before the head; drop_path_rate: the chance of leaving out a
-    branch of the last block, growing linearly from 0 at the first.
+    branch of the last block, growing linearly from 0 at the first (the named models have the paper's).
     """
 
     embed_dim: int
@@ -230,8 +230,10 @@ class SwinConfig:
         return (min(M, height), min(M, width)), (shift if height > M else 0, shift if width > M else 0)
 
 
-TINY, SMALL = ((96, depths, (3, 6, 12, 24)) for depths in ((2, 2, 6, 2), (2, 2, 18, 2)))
-BASE, LARGE = ((dim, (2, 2, 18, 2), tuple(dim << i >> 5 for i in range(4))) for dim in (128, 192))  # 32 channels a head
+TINY = 96, (2, 2, 6, 2), (3, 6, 12, 24)
+SMALL = 96, (2, 2, 18, 2), (3, 6, 12, 24)
+BASE = 128, (2, 2, 18, 2), (4, 8, 16, 32)
+LARGE = 192, (2, 2, 18, 2), (6, 12, 24, 48)
 DIGITS: dict[str, Any] = {"window_size": 4, "patch_size": 1, "img_size": 8, "in_chans": 1, "num_classes": 10}
 
 

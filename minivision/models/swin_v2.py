@@ -34,7 +34,7 @@ HIDDEN, LARGEST_BIAS = 512, 16.0
 def log_spaced(window: Pair, trained: Pair) -> np.ndarray:
     """Section 3.3, eq. 4: every displacement d of a window as sign(d) log2(1 + 8 |d| / (M' - 1)) / log2 8.  (displacements, 2)
 
-    M' is the window that was trained with: -1..1 are the displacements that were seen there, and larger ones lie close by.
+    M' is the window that was trained with. Its displacements end at +-log2 9 / log2 8, and those of a larger window lie close by.
     """
     axes = [np.arange(1 - m, m) * (8.0 / max(seen - 1, 1)) for m, seen in zip(window, trained, strict=True)]
     d = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)

@@ -6,8 +6,8 @@ ICLR 2021, arXiv 2010.11929.
 An image is cut into patches and each patch is mapped to a token by one matrix. A plain Transformer encoder then reads
 the tokens; only the cut and the learned position embeddings know that they came from an image.
 
-DeiT (Touvron et al., ICML 2021, arXiv 2012.12877) is this network at two smaller widths, trained with distillation and
-heavy augmentation; its distillation token is not built here.
+DeiT (Touvron et al., ICML 2021, arXiv 2012.12877) is this network at two smaller widths, trained with heavy augmentation;
+deit.py adds the distillation token.
 
 Deviations, as in the weights the field downloads (timm's names and keys): one linear layer as head in pre-training too;
 dropout before the head only; stochastic depth (Huang et al. 2016), which the paper has not; with average pooling
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -44,14 +44,17 @@ class PatchEmbed(nn.Module):
 
     def forward(self, x: Any) -> Any:
         """(B, C, H, W) -> (B, N, D),  N = H W / P^2"""
-        if tuple(x.shape[1:]) != self.image:
-            hint = "resize the images, or build the model for them: create_model(..., img_size=(H, W), in_chans=C)"
-            want = ", ".join(map(str, self.image))
-            raise ShapeError(
-                "patch_embed", f"this model takes images (B, {want}), got {tuple(x.shape)}", f"x {tuple(x.shape)} {x.dtype}", hint
-            )
+        check_images(x, self.image)
         x = self.proj(x)  # (B, D, H/P, W/P)
         return x.flatten(2).transpose(1, 2)  # (B, N, D)
+
+
+def check_images(x: Any, image: tuple[int, ...]) -> None:
+    """ShapeError where x is not (B, *image), the images that a model was built for."""
+    if tuple(x.shape[1:]) != image:
+        problem = f"this model takes images (B, {', '.join(map(str, image))}), got {tuple(x.shape)}"
+        hint = "resize the images, or build the model for them: create_model(..., img_size=(H, W), in_chans=C)"
+        raise ShapeError("patch_embed", problem, f"x {tuple(x.shape)} {x.dtype}", hint)
 
 
 class Attention(nn.Module):
@@ -116,6 +119,10 @@ class Block(nn.Module):
 class VisionTransformer(nn.Module):
     """Section 3.1: images (B, C, H, W) -> logits (B, num_classes)."""
 
+    prefix: ClassVar[int] = 1  # tokens before the patches
+    embedding: ClassVar[Any] = PatchEmbed
+    block: ClassVar[Any] = Block
+
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
         self.config = config
@@ -123,13 +130,13 @@ class VisionTransformer(nn.Module):
         rates = np.linspace(0.0, config.drop_path_rate, config.depth).tolist()  # deeper blocks are left out more often
         self.cls_token = nn.Parameter((1, 1, D), nn.init.normal(std=1e-6))
         self.pos_embed = nn.Parameter((1, 1 + config.grid[0] * config.grid[1], D), nn.init.trunc_normal(std=0.02))
-        self.patch_embed = PatchEmbed(config)
-        self.blocks = nn.Sequential(*(Block(config, rate) for rate in rates))
+        self.patch_embed = self.embedding(config)
+        self.blocks = nn.Sequential(*(self.block(config, rate) for rate in rates))
         self.norm = nn.Identity() if pools else nn.LayerNorm(D, eps=1e-6)
         self.fc_norm = nn.LayerNorm(D, eps=1e-6) if pools else nn.Identity()
         self.head_drop = nn.Dropout(config.drop_rate)
         self.head = nn.Linear(D, config.num_classes) if config.num_classes else nn.Identity()
-        self.apply(_initialise)
+        self.apply(initialise)
 
     def embed(self, x: Any) -> Any:
         """Eq. 1: z_0 = [x_class; x_p^1 E; ...; x_p^N E] + E_pos.  (B, C, H, W) -> (B, 1 + N, D)"""
@@ -167,12 +174,12 @@ class VisionTransformer(nn.Module):
         """As Module.load_state_dict; position embeddings of another resolution are resized to this one (section 3.2)."""
         found = mapping.get("pos_embed")
         table = np.asarray(found.data if isinstance(found, Tensor) else found)
-        if table.shape != self.pos_embed.shape and can_resize(table, self.pos_embed.shape):
-            mapping = {**mapping, "pos_embed": resize_positions(table, self.config.grid)}
+        if table.shape != self.pos_embed.shape and can_resize(table, self.pos_embed.shape, self.prefix):
+            mapping = {**mapping, "pos_embed": resize_positions(table, self.config.grid, self.prefix)}
         return super().load_state_dict(mapping, strict)
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
     """Every linear layer as timm starts it: N(0, 0.02^2), bias 0. The patch embedding stays as Conv2d makes it."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)

@@ -182,11 +182,11 @@ def fingerprint(dataset: data.Dataset) -> int:
 def groups(model: Any, config: Config) -> list[dict[str, Any]]:
     """Matrices and filters decay; biases and norms do not; nor do the tables, which learn faster.
 
-    Tables: the class token and the position embeddings. They begin near 0, beside patches that begin near 1.
+    Tables: the class and distillation tokens and the position embeddings. They begin near 0, beside patches that begin near 1.
     """
     kinds: dict[str, list[Any]] = {"matrices": [], "vectors": [], "tables": []}
     for name, parameter in model.named_parameters():
-        table = name.rpartition(".")[2] in ("cls_token", "pos_embed")
+        table = name.rpartition(".")[2] in ("cls_token", "dist_token", "pos_embed")
         kinds["tables" if table else "matrices" if parameter.ndim >= 2 else "vectors"].append(parameter)
     settings = {
         "matrices": {"weight_decay": config.weight_decay},

@@ -32,6 +32,12 @@ def numbers(name: str, shape: tuple[int, ...], below: int) -> np.ndarray:
     return (words(name, math.prod(shape)) % np.uint64(below)).astype(np.int64).reshape(shape)
 
 
+def gumbel(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Numbers of the Gumbel distribution in the given shape, in float64."""
+    unit = ((words(name, math.prod(shape)) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    return -np.log(-np.log(unit)).reshape(shape)
+
+
 def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """A parameter: unit gain for matrices (O, I, ...), near 1 for a norm's scale, and far enough from 0 elsewhere to be seen.
 

@@ -42,6 +42,8 @@ class Miniature:
 
     kinks: whether ReLU, max pooling and the like make the function piecewise: differences are taken with a smaller step,
     which crosses no kink where no more than some ten thousand numbers meet one, and cannot be as exact.
+
+    training: False for evaluation mode, where training mode draws numbers or takes a gradient for another function's.
     """
 
     smaller: Callable[[Any], Any]
@@ -49,6 +51,7 @@ class Miniature:
     lr: float = 3e-3
     steps: int = 8
     kinks: bool = True
+    training: bool = True
 
 
 MINIATURES: dict[type, Miniature] = {}
