@@ -7,7 +7,7 @@ classes keep the state and choose who is updated. An update writes into the para
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -134,3 +134,26 @@ def clip_grad_norm_(parameters: Any, max_norm: float) -> float:
             g.data *= scale
             g.version[0] += 1
     return norm
+
+
+def layer_decay_groups(
+    model: Any, layer: Callable[[str], int], lr: float, weight_decay: float = 0.05, layer_decay: float = 0.75,
+    without: Sequence[str] = (),
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Parameter groups for fine-tuning: layer l of the last one, L, learns at lr layer_decay^(L - l).
+
+    layer: the number of a parameter's layer, from its name. Parameters of one axis, and those named in `without`, have no
+    weight decay; what is not learned is left out. Clark et al. 2020 (ELECTRA), appendix A; Bao et al. 2022 (BEiT).
+    """
+    if not 0.0 < layer_decay <= 1.0:
+        raise ValueError(
+            f"layer_decay is what each earlier layer's rate is multiplied by, above 0 and up to 1, got {layer_decay}"
+        )
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    last = max((layer(name) for name, _ in named), default=0)
+    groups: dict[tuple[int, bool], dict[str, Any]] = {}
+    for name, p in named:
+        decays = p.ndim > 1 and name not in without
+        settings = {"lr": lr * layer_decay ** (last - layer(name)), "weight_decay": weight_decay if decays else 0.0}
+        groups.setdefault((layer(name), decays), {"params": [], **settings})["params"].append(p)
+    return list(groups.values())

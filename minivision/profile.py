@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,18 @@ MACS: dict[str, Callable[..., int]] = {
     "conv2d": _conv2d_macs,
     "attention": _attention_macs,
 }
+
+
+def _product(name: str, arrays: tuple[Any, ...]) -> tuple[int, ...] | None:
+    """The shape of a linear layer's, a matrix product's or attention's result; None where the operands do not fit."""
+    a, b, *others = (array.shape for array in arrays[: 3 if name == "attention" else 2])
+    if name == "linear":
+        return (*a[:-1], b[0]) if a[-1:] == b[1:] else None
+    if min(map(len, (a, b, *others))) < 2 or a[-1] != (b[-1] if others else b[-2]) or any(v[-2] != b[-2] for v in others):
+        return None
+    leading = [shape[:-2] for shape in (a, b, *others)]
+    fits = all(len({1, *sizes}) <= 2 for sizes in zip_longest(*(each[::-1] for each in leading), fillvalue=1))
+    return (*np.broadcast_shapes(*leading), a[-2], (others or [b])[0][-1]) if fits else None
 
 
 @dataclass
@@ -102,13 +115,16 @@ def count_parameters(model: Module) -> int:
     return sum(math.prod(p.shape) for p in model.parameters())
 
 
-def profile(model: Module, input_shape: tuple[int, ...], dtype: Any = np.float32) -> Profile:
-    """Counts one forward pass in evaluation mode on zeros.
+def profile(model: Module, input_shape: tuple[int, ...], dtype: Any = None) -> Profile:
+    """Counts one forward pass in evaluation mode on zeros. Products of matrices are not computed: their results are 0.
 
-    input_shape: one sample's, without the batch axis: (3, 224, 224); (1, 3, 224, 224) is taken too. Values that were
-    not drawn yet stay so. The model is left as it was, also where the pass fails.
+    input_shape: one sample's, without the batch axis: (3, 224, 224); (1, 3, 224, 224) is taken too. dtype: the zeros'; None
+    is what `model.config.input_dtype` says, where a model has it (those that read whole numbers), else float32. Values that
+    were not drawn yet stay so. The model is left as it was, also where the pass fails.
     """
     shape = tuple(input_shape)
+    if dtype is None:
+        dtype = getattr(getattr(model, "config", None), "input_dtype", np.float32)
     zeros = Tensor(np.zeros(shape if len(shape) == 4 and shape[0] == 1 else (1, *shape), dtype))
     rows = {module: Row(path, type(module).__name__, count_parameters(module)) for path, module in model.named_modules()}
     with no_grad(), without_values(model.parameters()), _evaluating(rows), _counting(rows):
@@ -167,9 +183,10 @@ def _counted(name: str, calling: list[Row], busy: list[str]) -> Iterator[None]:
     forward = operation.forward
 
     def counting(arrays: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+        shape = None if name == "conv2d" or busy else _product(name, arrays)
         busy.append(name)
         try:
-            y, kept = forward(arrays, attrs)
+            y, kept = forward(arrays, attrs) if shape is None else (np.zeros(shape, np.result_type(*arrays[:2])), ())
         finally:
             busy.pop()
         for row in [] if busy else {id(row): row for row in calling}.values():

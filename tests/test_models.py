@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from golden.weights import PROBES, noise, sketch
+from golden.weights import PROBES, noise, numbers, sketch
 from miniatures import fill
 
 import minivision as mv
@@ -51,7 +51,9 @@ def test_it_computes_what_the_reference_computes(label):
 def hold(model, case, arrays, bounds):
     """One pass of the case, and backwards where it asks for gradients."""
     dtype, gradients = next(model.parameters()).dtype, case.get("gradients", False)
-    x = mv.tensor(noise("input", (case["batch"], *case["input"])).astype(dtype), requires_grad=gradients)
+    shape, tokens = (case["batch"], *case["input"]), case.get("tokens")
+    x = mv.tensor(numbers("input", shape, tokens) if tokens else noise("input", shape).astype(dtype))
+    x.requires_grad = gradients and not tokens
     ys = outputs(model(x) if gradients else mv.no_grad()(model)(x))
     for i, y in enumerate(ys):
         wanted = arrays["output" if len(ys) == 1 else f"output{i}"]
@@ -62,7 +64,8 @@ def hold(model, case, arrays, bounds):
     if gradients:
         dys = [mv.tensor(noise(f"cotangent{i or ''}", y.shape).astype(dtype)) for i, y in enumerate(ys)]
         sum((y * dy).sum() for y, dy in zip(ys, dys, strict=True) if y.requires_grad).backward()
-        hold_gradients({"input": x, **dict(model.named_parameters())}, arrays, bounds[1])
+        leaves = dict(model.named_parameters())
+        hold_gradients(leaves if tokens else {"input": x, **leaves}, arrays, bounds[1])
 
 
 def hold_buffers(model, arrays, bound):

@@ -73,6 +73,35 @@ def test_vision_transformers_have_the_published_counts(name, depth, width):
     )
 
 
+def test_no_product_is_computed(monkeypatch):
+    """Counts do not depend on values, and the largest models would take a minute."""
+
+    def never(*arrays, **attrs):
+        raise AssertionError("a product was computed")
+
+    for name in MACS.keys() - {"conv2d"}:
+        monkeypatch.setattr(op.OPS[name], "definition", never)
+        monkeypatch.setattr(op.OPS[name], "kernel", None)
+    assert mv.profile(nn.Sequential(Attend(5, 4, 6, 2)), (1,)).macs == 3 * 5 * 4 * (6 + 2) + 3 * 5 * 2 * 7
+    assert mv.profile(nn.Linear(3, 4), (2, 3)).rows[0].output == (1, 2, 4)
+
+
+@pytest.mark.parametrize("shapes", [((2, 3), (4, 5)), ((2, 3, 4), (3, 4, 5)), ((3,), (4, 5))])
+def test_operands_that_do_not_fit_are_reported_as_ever(shapes):
+    class Product(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = (nn.Parameter(shape) for shape in shapes)
+
+        def forward(self, x):
+            return self.a @ self.b
+
+    with pytest.raises(mv.ShapeError, match="matmul"):
+        mv.profile(Product(), (1,))
+    with pytest.raises(mv.ShapeError, match="linear"):
+        mv.profile(nn.Linear(3, 4), (2, 5))
+
+
 def test_a_batch_of_one_is_the_same_as_a_sample():
     layer = nn.Conv2d(3, 2, 3)
     assert mv.profile(layer, (1, 3, 5, 5)) == mv.profile(layer, (3, 5, 5))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from golden.weights import noise
+from golden.weights import noise, numbers
 from miniatures import MINIATURES, entries, fill
 
 import minivision as mv
@@ -36,16 +36,27 @@ DISTINCT = list({(type(config), config): name for name in reversed(NAMES) for co
 def miniature(name, dtype=np.float64):
     """A small model of the same structure with its state by rule, and one batch of inputs."""
     found, config = models.entry(name), smaller(name)
+    shape, tokens = (3, *config.input_shape), getattr(config, "vocab_size", None)
     model = fill(found.build(config).to(dtype)).train(MINIATURES[type(config)].training)
-    return model, noise("input", (3, *config.input_shape)).astype(dtype)
+    return model, numbers("input", shape, tokens) if tokens else noise("input", shape).astype(dtype)
+
+
+def joined(y):
+    """What a model returns; of several Tensors, all their numbers in a row."""
+    return np.concatenate([part.reshape(-1) for part in y]) if isinstance(y, tuple) else y
+
+
+def learned(model):
+    """The parameters that are."""
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
 def gradients(model, x):
-    """{name: d<y, c>/d(it)} for the input and every parameter, c random; and y."""
-    x = mv.tensor(x, requires_grad=True)
-    y = model(x)
-    leaves = {"input": x, **dict(model.named_parameters())}
-    found = mv.grad(y, list(leaves.values()), mv.tensor(noise("cotangent", y.shape).astype(x.dtype)))
+    """{name: d<y, c>/d(it)} for the input, where it is not of whole numbers, and everything learned, c random; and y."""
+    x = mv.tensor(x, requires_grad=x.dtype.kind == "f")
+    y = joined(model(x))
+    leaves = {**({"input": x} if x.requires_grad else {}), **learned(model)}
+    found = mv.grad(y, list(leaves.values()), mv.tensor(noise("cotangent", y.shape).astype(y.dtype)))
     arrays = {
         name: np.zeros(leaf.shape) if g is None else g.numpy() for (name, leaf), g in zip(leaves.items(), found, strict=True)
     }
@@ -131,7 +142,7 @@ def test_the_configuration_is_a_frozen_record(name):
     assert is_dataclass(config)
     assert hash(config) == hash(replace(config))
     assert all(isinstance(n, int) and n > 0 for n in config.input_shape)
-    assert {"num_classes", "in_chans"} & {field.name for field in fields(config)}
+    assert {"num_classes", "in_chans", "vocab_size"} & {field.name for field in fields(config)}
 
 
 @pytest.mark.parametrize("name", DISTINCT)
@@ -139,14 +150,14 @@ def test_the_derivative_along_a_random_direction(name):
     """d/dt <c, f(w + t v, x + t u)> at 0, by fourth-order differences in float64, is <gradients, (v, u)>."""
     model, x = miniature(name)
     found, _ = gradients(model, x)
-    start = {key: p.numpy().copy() for key, p in model.named_parameters()}
+    start = {key: p.numpy().copy() for key, p in learned(model).items()}
     along = {key: noise(key + " direction", g.shape).astype(np.float64) for key, g in found.items()}
     for key, value in start.items():  # as large as what it changes, so that no layer moves more than another
         along[key] *= np.sqrt(np.mean(value * value))
 
     def at(t):
         model.load_state_dict({key: value + t * along[key] for key, value in start.items()}, strict=False)
-        y = model(mv.tensor(x + t * along["input"])).numpy()
+        y = joined(model(mv.tensor(x + t * along["input"] if "input" in along else x))).numpy()
         return np.sum(y * noise("cotangent", y.shape))
 
     exact, size = sum(np.sum(g * along[key]) for key, g in found.items()), np.sqrt(sum(np.sum(g * g) for g in found.values()))

@@ -38,12 +38,14 @@ PARENTS = {  # a model file imports no sibling but what its paper builds on
     "deit": {"vit"},
     "dynamic_vit": {"vit"},
     "hybrid_vit": {"vit"},
+    "mae": {"vit"},
     "acnet_cifar": {"acnet"},
     "micronet": {"shift_max"},
     "mobilenetv3": {"mobilenetv2"},
     "inception_resnet_v2": {"inception_v4"},
     "swin": {"shifted_windows"},
     "swin_v2": {"shifted_windows", "swin"},
+    "simmim": {"swin"},
 }
 
 

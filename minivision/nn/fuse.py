@@ -78,11 +78,11 @@ def _inputs(model: Module, example: Any) -> tuple[Any, ...]:
     """What to call the model with."""
     if example is not None:
         return example if isinstance(example, tuple) else (example,)
-    shape = getattr(getattr(model, "config", None), "input_shape", None)
+    shape = getattr(config := getattr(model, "config", None), "input_shape", None)
     if shape is None:
         raise ValueError(f"fuse runs {type(model).__name__} once: give it an example, for the model has no config.input_shape")
-    dtype = next((p.dtype for p in model.parameters()), np.dtype(np.float32))
-    return (Tensor(np.zeros((1, *shape), dtype)),)
+    floats = next((p.dtype for p in model.parameters()), np.dtype(np.float32))
+    return (Tensor(np.zeros((1, *shape), getattr(config, "input_dtype", floats))),)
 
 
 def _copied(model: Module) -> Any:

@@ -10,7 +10,8 @@ model's entries, parameters and multiply-adds, and the versions; PAPER.npz has f
                     gradient's norm: rounding puts a number on the other side of a ReLU's corner, and a batch norm of few
                     samples enlarges it
 
-A case: model, input (C, H, W), batch; overrides of create_model, where there are any; train: training mode; gradients.
+A case: model, input (C, H, W), batch; overrides of create_model, where there are any; train: training mode; gradients;
+tokens: for a model that reads whole numbers, input (T), how many different ones there are.
 Dropout and stochastic depth are to be off in training cases.
 """
 
@@ -24,10 +25,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-from weights import PROBES, noise, sketch, weight
+from weights import PROBES, noise, numbers, sketch, weight
 
 HERE = Path(__file__).parent
-PINNED = {"torch": "2.13.0", "torchvision": "0.28.0", "timm": "1.0.31"}
+PINNED = {"torch": "2.13.0", "torchvision": "0.28.0", "timm": "1.0.31", "transformers": "5.23.0"}
 Rename = Callable[[str], str]
 
 
@@ -78,7 +79,11 @@ def passed(
     model = fill(model, rename).train(case.get("train", False))
     model.zero_grad()
     sizes: list[int] = []
-    x = torch.from_numpy(noise("input", (case["batch"], *case["input"]))).to(dtype, memory_format=layout).requires_grad_()
+    shape = case["batch"], *case["input"]
+    if "tokens" in case:
+        x = torch.from_numpy(numbers("input", shape, case["tokens"]))
+    else:
+        x = torch.from_numpy(noise("input", shape)).to(dtype, memory_format=layout).requires_grad_()
     ys = outputs(model(x))
     names = ["output"] if len(ys) == 1 else [f"output{i}" for i in range(len(ys))]
     found = {name: y.detach().numpy().copy() for name, y in zip(names, ys, strict=True)}
@@ -93,7 +98,8 @@ def passed(
         )
         loss.backward()
         parameters = {name: p.grad if p.grad is not None else torch.zeros_like(p) for name, p in model.named_parameters()}
-        gradients = {"input": x.grad} | {rename(name): g for name, g in parameters.items()}
+        gradients = {"input": x.grad} if x.requires_grad else {}
+        gradients |= {rename(name): g for name, g in parameters.items()}
         sketches = [sketch(name, g.double().numpy(), PROBES) for name, g in gradients.items()]
         found["norms"] = np.array([np.linalg.norm(g.double().numpy()) for g in gradients.values()])
         found["sketches"], sizes = np.concatenate(sketches), [each.size for each in sketches]
@@ -103,10 +109,10 @@ def passed(
 def describe(build: Callable[..., torch.nn.Module], name: str, shape: tuple[int, ...], rename: Rename = str) -> dict[str, Any]:
     """A whole model's entries with their shapes, its parameters and the multiply-adds of one input, counted without memory."""
     with torch.device("meta"):
-        model = build(name).eval()
+        model = build(name).eval().to("meta")  # what a constructor put elsewhere
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
-        model(torch.empty(1, *shape, device="meta"))
+        model(torch.empty(1, *shape, device="meta", dtype=torch.float32 if len(shape) > 1 else torch.int64))
     keys = {rename(key): "x".join(map(str, value.shape)) for key, value in model.state_dict().items()}
     return {"params": sum(p.numel() for p in model.parameters()), "macs": counter.get_total_flops() // 2, "keys": keys}
 
@@ -122,9 +128,9 @@ def write(
 ) -> None:
     """PAPER.json and PAPER.npz.
 
-    build(name, **overrides) makes the reference of a model of this library; shapes: every model's input (C, H, W), whose
-    size is counted; rename: from the reference's entry names to this library's; libraries: modules whose versions matter;
-    more: arrays that the paper's own tests use.
+    build(name, **overrides) makes the reference of a model of this library; shapes: every model's input (C, H, W), or (T) of
+    tokens, whose size is counted; rename: from the reference's entry names to this library's; libraries: modules whose
+    versions matter; more: arrays that the paper's own tests use.
     """
     versions = {module.__name__: module.__version__.split("+")[0] for module in (torch, *libraries)}
     if wrong := {name: found for name, found in versions.items() if found != PINNED[name]}:

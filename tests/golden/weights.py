@@ -27,6 +27,11 @@ def noise(name: str, shape: tuple[int, ...]) -> np.ndarray:
     return ((2.0 * unit - 1.0) * math.sqrt(3.0)).astype(np.float32).reshape(shape)
 
 
+def numbers(name: str, shape: tuple[int, ...], below: int) -> np.ndarray:
+    """Whole numbers from 0 to below - 1 in the given shape, as int64."""
+    return (words(name, math.prod(shape)) % np.uint64(below)).astype(np.int64).reshape(shape)
+
+
 def gumbel(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """Numbers of the Gumbel distribution in the given shape, in float64."""
     unit = ((words(name, math.prod(shape)) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
