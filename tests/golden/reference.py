@@ -84,7 +84,7 @@ def passed(
     found = {name: y.detach().numpy().copy() for name, y in zip(names, ys, strict=True)}
     if case.get("train"):
         buffers = {name: b.double().numpy() for name, b in model.named_buffers() if name in model.state_dict()}
-        found["buffers"] = np.concatenate([sketch(rename(name), b, PROBES) for name, b in buffers.items()])
+        found["buffers"] = np.concatenate([np.empty(0), *(sketch(rename(name), b, PROBES) for name, b in buffers.items())])
     if case.get("gradients"):
         loss = sum(
             (y * torch.from_numpy(noise(f"cotangent{i or ''}", tuple(y.shape)))).sum()

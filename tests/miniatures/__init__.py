@@ -41,7 +41,8 @@ class Miniature:
     loss falls by half in so many steps.
 
     kinks: whether ReLU, max pooling and the like make the function piecewise: differences are taken with a smaller step,
-    which crosses no kink where no more than some ten thousand numbers meet one, and cannot be as exact.
+    which crosses no kink where no more than some ten thousand numbers meet one, and cannot be as exact. idle: endings of
+    parameters that change nothing, so that of their gradient there is rounding alone.
     """
 
     smaller: Callable[[Any], Any]
@@ -49,6 +50,7 @@ class Miniature:
     lr: float = 3e-3
     steps: int = 8
     kinks: bool = True
+    idle: tuple[str, ...] = ()
 
 
 MINIATURES: dict[type, Miniature] = {}
