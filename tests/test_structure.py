@@ -39,6 +39,9 @@ PARENTS = {  # a model file imports no sibling but what its paper builds on
     "micronet": {"shift_max"},
     "mobilenetv3": {"mobilenetv2"},
     "inception_resnet_v2": {"inception_v4"},
+    "token_mixers": {"mlp_mixer", "vit"},
+    "metaformer": {"token_mixers"},
+    "poolformer": {"metaformer", "token_mixers"},
 }
 
 
