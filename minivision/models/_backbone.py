@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 from .. import nn
+from ..errors import ShapeError
 
 
 class SquareImages:
@@ -24,6 +25,14 @@ def check_choice(config: Any, name: str, known: Collection[str]) -> None:
     """ValueError where a setting is none of those that there are."""
     if getattr(config, name) not in known:
         raise ValueError(f"{name} is one of {', '.join(known)}, got {getattr(config, name)!r}")
+
+
+def check_images(operation: str, x: Any, wanted: tuple[int, int, int]) -> None:
+    """ShapeError where x is not a batch of images (C, H, W) of the one shape that a model takes."""
+    if tuple(x.shape[1:]) != wanted:
+        hint = "resize the images, or build the model for them: create_model(..., img_size=H, in_chans=C)"
+        problem = f"this model takes images (B, {', '.join(map(str, wanted))}), got {tuple(x.shape)}"
+        raise ShapeError(operation, problem, f"x {tuple(x.shape)} {x.dtype}", hint)
 
 
 class Classifier(nn.Module):

@@ -44,6 +44,8 @@ class Miniature:
     which crosses no kink where no more than some ten thousand numbers meet one, and cannot be as exact.
 
     training: False for evaluation mode, where training mode draws numbers or takes a gradient for another function's.
+
+    idle: endings of parameters that change nothing, so that of their gradient there is rounding alone.
     """
 
     smaller: Callable[[Any], Any]
@@ -52,6 +54,7 @@ class Miniature:
     steps: int = 8
     kinks: bool = True
     training: bool = True
+    idle: tuple[str, ...] = ()
 
 
 MINIATURES: dict[type, Miniature] = {}
