@@ -1,7 +1,7 @@
 # Short names for what CONTRIBUTING describes; everything here also works by hand.
 PYTHON ?= python
 
-.PHONY: install test lint format gradcheck sanitize analyze neon train steps docs site clean
+.PHONY: install test lint format gradcheck sanitize analyze neon whole train steps docs site clean
 
 install:        ## build the kernels and install in place, with everything a developer needs
 	$(PYTHON) -m pip install -e ".[dev]"
@@ -31,6 +31,9 @@ analyze:        ## the kernels without a warning, by gcc and clang, for every in
 
 neon:           ## the kernels for ARM, in an emulator
 	$(PYTHON) tests/hard/neon.py
+
+whole:          ## every published model whole, beside its reference: NAMES="vgg* resnet50" CLONES=folder, beside torch and timm
+	$(PYTHON) tests/hard/whole.py $(if $(CLONES),--clones $(CLONES)) $(foreach name,$(NAMES),'$(name)')
 
 train:          ## the README's first command, without the installation
 	$(PYTHON) -m minivision train vit --data digits --out runs/vit

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from golden.weights import PROBES, noise, numbers, sketch
+from golden.compare import BOUNDS, differences
+from golden.weights import noise
 from miniatures import fill
 
 import minivision as mv
@@ -19,14 +20,6 @@ GOLDEN = Path(__file__).parent / "golden"
 NOTES = {file.stem: json.loads(file.read_text()) for file in sorted(GOLDEN.glob("*.json")) if file.stem != "vit"}  # test_vit.py
 CASES = {f"{paper}: {label}": (paper, label, case) for paper, notes in NOTES.items() for label, case in notes["cases"].items()}
 ARRAYS = {paper: dict(np.load(GOLDEN / f"{paper}.npz", allow_pickle=False)) for paper in NOTES}
-BOUNDS = {np.float32: (1e-4, 1e-3), np.float64: (1e-10, 1e-8)}  # of the largest output, of a gradient's norm
-SMALL = 1e-3  # of the whole gradient's norm: a parameter that counts for less, or for nothing, is held by this
-
-
-def outputs(y):
-    """What a model returns, as a list."""
-    return [part for each in y for part in outputs(each)] if isinstance(y, (list, tuple)) else [y]
-
 
 with_kernels = pytest.mark.skipif(
     not kernels.AVAILABLE,
@@ -45,53 +38,10 @@ def test_it_computes_what_the_reference_computes(label):
     for dtype, bounds in BOUNDS.items():
         model = mv.create_model(case["model"], **overrides).to(dtype).train(case.get("train", False))
         model.load_state_dict(state)
-        hold(model, case, arrays, np.maximum(bounds, 3.0 * arrays["single"]) if dtype == np.float32 else bounds)
-
-
-def hold(model, case, arrays, bounds):
-    """One pass of the case, and backwards where it asks for gradients."""
-    dtype, gradients = next(model.parameters()).dtype, case.get("gradients", False)
-    shape, tokens = (case["batch"], *case["input"]), case.get("tokens")
-    x = mv.tensor(numbers("input", shape, tokens) if tokens else noise("input", shape).astype(dtype))
-    x.requires_grad = gradients and not tokens
-    ys = outputs(model(x) if gradients else mv.no_grad()(model)(x))
-    for i, y in enumerate(ys):
-        wanted = arrays["output" if len(ys) == 1 else f"output{i}"]
-        assert (y.shape, y.dtype) == (wanted.shape, dtype)
-        assert np.abs(y.numpy() - wanted).max() <= bounds[0] * np.abs(wanted).max(), f"output {i} in {dtype}"
-    if case.get("train"):
-        hold_buffers(model, arrays, bounds[0])
-    if gradients:
-        dys = [mv.tensor(noise(f"cotangent{i or ''}", y.shape).astype(dtype)) for i, y in enumerate(ys)]
-        sum((y * dy).sum() for y, dy in zip(ys, dys, strict=True) if y.requires_grad).backward()
-        leaves = dict(model.named_parameters())
-        hold_gradients(leaves if tokens else {"input": x, **leaves}, arrays, bounds[1])
-
-
-def hold_buffers(model, arrays, bound):
-    """Running statistics after one pass."""
-    kept, at = model.state_dict(copy=False), 0
-    for name, buffer in model.named_buffers():
-        if name in kept:
-            own = sketch(name, buffer.numpy(), PROBES)
-            wanted = arrays["buffers"][at : at + own.size]
-            assert np.linalg.norm(own - wanted) <= bound * max(np.linalg.norm(wanted), 1.0), name
-            at += own.size
-    assert at == arrays["buffers"].size
-
-
-def hold_gradients(leaves, arrays, bound):
-    """|g - reference| <= bound |reference| for each, by their sketches (weights.sketch)."""
-    norms, at = arrays["norms"], 0
-    assert len(norms) == len(leaves)
-    least = SMALL * np.linalg.norm(norms)
-    for (name, leaf), norm in zip(leaves.items(), norms, strict=True):
-        gradient = np.zeros(leaf.shape) if leaf.grad is None else leaf.grad.numpy()
-        own = sketch(name, gradient, PROBES)
-        error = np.linalg.norm(own - arrays["sketches"][at : at + own.size])
-        assert error <= bound * max(norm, least), f"{name} in {leaf.dtype}: off by {error / max(norm, least):.1e} of its norm"
-        at += own.size
-    assert at == arrays["sketches"].size
+        of_output, of_gradient = np.maximum(bounds, 3.0 * arrays["single"]) if dtype == np.float32 else bounds
+        for kind, entry, error in differences(model, case, arrays):
+            bound = of_gradient if kind == "gradient" else of_output
+            assert error <= bound, f"{kind} {entry} in {np.dtype(dtype)}: off by {error:.1e}"
 
 
 def shallow(name):

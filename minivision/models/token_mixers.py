@@ -63,6 +63,8 @@ class SpatialMlp(Mlp):
 class RandomMixing(nn.Module):
     """Section 4.4: a matrix (H W, H W) of U(0, 1), its rows through a softmax, drawn once and never learnt."""
 
+    random_matrix: Any
+
     def __init__(self, places: int) -> None:
         super().__init__()
         self.register_buffer("random_matrix", F.softmax(random.generator().random((places, places), np.float32), dim=-1))

@@ -9,7 +9,9 @@ numbers of single blocks, for test_acnet.py.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import sys
 import types
 from types import SimpleNamespace
@@ -20,9 +22,11 @@ import torch
 from reference import both_modes, fill, write
 from weights import noise
 
+there = SimpleNamespace()  # the repository's modules
 
-def load(folder: str) -> SimpleNamespace:
-    """The repository's modules, mended: blocks without the argument that they do not take, plain flattening."""
+
+def use_clone(folder: str) -> None:
+    """Fills `there`, mended: blocks without the argument that they do not take, plain flattening."""
     sys.path.insert(0, folder)
     for absent in ("h5py", "coloredlogs"):
         sys.modules.setdefault(absent, types.ModuleType(absent))
@@ -32,10 +36,9 @@ def load(folder: str) -> SimpleNamespace:
     block = found["acb"].ACBlock
     found["acnet_builder"].ACBlock = lambda *args, use_last_bn=False, **settings: block(*args, **settings)
     found["builder"].ConvBuilder.flatten = flat.forward = lambda self, x: torch.flatten(x, 1)
-    return SimpleNamespace(**found)
+    vars(there).update(found)
 
 
-there = load(sys.argv[1])
 STAGES = [16] * 19 + [32] * 19 + [64] * 19  # channels of ResNet-56's layers
 NETWORKS = {
     "acnet_cifar_quick": lambda builder: there.cfqk.CFQKBN(10, builder),
@@ -47,8 +50,9 @@ NETWORKS = {
 
 def build(name: str, asymmetric: bool = True) -> torch.nn.Module:
     """The reference of a name."""
-    builder = there.acnet_builder.ACNetBuilder(None, False, gamma_init=0.333) if asymmetric else there.builder.ConvBuilder(None)
-    return NETWORKS[name](builder)
+    with contextlib.redirect_stdout(io.StringIO()):
+        asymmetric_builder = there.acnet_builder.ACNetBuilder(None, False, gamma_init=0.333)
+        return NETWORKS[name](asymmetric_builder if asymmetric else there.builder.ConvBuilder(None))
 
 
 BLOCKS = {  # kernel, padding, stride, groups
@@ -90,5 +94,6 @@ for each in ("acnet_cifar_quick", "acnet_wrn16_8"):
     CASES[f"{each} plain"] = plain
 
 if __name__ == "__main__":
+    use_clone(sys.argv[1])
     blocks = {key: array for label, settings in BLOCKS.items() for key, array in single(label, *settings).items()}
     write("acnet", build, CASES, dict.fromkeys(NETWORKS, (3, 32, 32)), more=blocks)

@@ -17,6 +17,11 @@ from reference import both_modes, write
 NAMES = {"cdcn": "CDCN", "cdcnpp": "CDCNpp"}
 
 
+def use_clone(folder: str) -> None:
+    """Imports come from the clone."""
+    sys.path.insert(0, f"{folder}/CVPR2020_paper_codes/models")
+
+
 def build(name: str, map_size: int = 32) -> torch.nn.Module:
     """The reference of a name, which returns its depth map alone."""
     import CDCNs  # in FOLDER
@@ -36,5 +41,5 @@ for each in NAMES:
     CASES[f"{each} whole"] = {"model": each, "input": [3, 64, 64], "batch": 1}
 
 if __name__ == "__main__":
-    sys.path.insert(0, f"{sys.argv[1]}/CVPR2020_paper_codes/models")
+    use_clone(sys.argv[1])
     write("cdcn", build, CASES, dict.fromkeys(NAMES, (3, 256, 256)))

@@ -21,6 +21,12 @@ RESNET, BASE, LARGE = "csra_resnet101", "csra_vit_base_patch16_224", "csra_vit_l
 SIZES = {BASE: (768, 12, 12), LARGE: (1024, 24, 16)}  # width, blocks, heads
 
 
+def use_clone(folder: str) -> None:
+    """Imports come from the clone."""
+    sys.path.insert(0, folder)
+    sys.modules["torch._six"] = types.SimpleNamespace(container_abcs=collections.abc)  # which this torch has no more
+
+
 def build_resnet(
     num_classes: int = 20, csra_heads: int = 1, lam: float = 0.1, block: str = "", depths: Any = ()
 ) -> torch.nn.Module:
@@ -64,6 +70,5 @@ CASES |= both_modes(RESNET, label="of 18 layers, 6 heads", block="basic", depths
 CASES["csra_resnet101 eval"] = {"model": RESNET, "input": [3, 64, 64], "batch": 2}
 
 if __name__ == "__main__":
-    sys.path.insert(0, sys.argv[1])
-    sys.modules["torch._six"] = types.SimpleNamespace(container_abcs=collections.abc)  # which this torch has no more
+    use_clone(sys.argv[1])
     write("csra", build, CASES, {RESNET: (3, 448, 448), BASE: (3, 224, 224), LARGE: (3, 224, 224)}, [torchvision])

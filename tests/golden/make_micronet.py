@@ -25,6 +25,11 @@ SETTINGS: dict[str, tuple[str, tuple[int, int], int, float, list[float], list[fl
 }
 
 
+def use_clone(folder: str) -> None:
+    """Imports come from the clone."""
+    sys.path.insert(0, folder)
+
+
 def build(name: str, num_classes: int = 1000, drop_rate: float | None = None) -> torch.nn.Module:
     """The reference of a name, where the default device is: it makes its own index tensors."""
     from backbone.micronet import MicroNet
@@ -54,5 +59,5 @@ CASES["micronet_m0 whole"] = WHOLE
 CASES["micronet_m3 whole"] = {"model": "micronet_m3", "input": [3, 224, 224], "batch": 1}
 
 if __name__ == "__main__":
-    sys.path.insert(0, sys.argv[1])
+    use_clone(sys.argv[1])
     write("micronet", build, CASES, dict.fromkeys(SETTINGS, (3, 224, 224)))

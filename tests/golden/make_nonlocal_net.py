@@ -1,6 +1,6 @@
 """Writes nonlocal_net.json and nonlocal_net.npz.
 
-python tests/golden/make_nonlocal_net.py FOLDER      # a clone of AlexHex7/Non-local_pytorch at 15789af, beside torch and
+python tests/golden/make_nonlocal_net.py FOLDER      # a clone of AlexHex7/Non-local_pytorch at ec15789, beside torch and
                                                      # torchvision at the versions in reference.py
 
 The port's blocks stand behind those of torchvision's ResNet. The authors' own reading is made of the same layers: pooling first,
@@ -27,6 +27,11 @@ FILES = {
 AFTER = ((), (1, 3), (1, 3, 5), ())  # in each stage
 NAME = "nonlocal_resnet50"
 SHARP = ("gaussian", "embedded")
+
+
+def use_clone(folder: str) -> None:
+    """Imports come from the clone."""
+    sys.path.insert(0, folder)
 
 
 def block(channels: int, affinity: str, sub_sample: bool, scale: bool, pool_first: bool) -> torch.nn.Module:
@@ -71,5 +76,5 @@ CASES["port, all positions"] = {**CASES["port eval"], "overrides": {**PORT, **ON
 CASES["whole"] = {"model": NAME, "input": [3, 224, 224], "batch": 1}
 
 if __name__ == "__main__":
-    sys.path.insert(0, sys.argv[1])
+    use_clone(sys.argv[1])
     write("nonlocal_net", build, CASES, {NAME: (3, 224, 224)}, [torchvision])

@@ -34,8 +34,9 @@ Rename = Callable[[str], str]
 
 def fill(model: torch.nn.Module, rename: Rename = str) -> torch.nn.Module:
     """Every entry of the state by rule, under the name that it has here."""
-    state = {name: torch.from_numpy(weight(rename(name), tuple(value.shape))) for name, value in model.state_dict().items()}
-    model.load_state_dict({name: value.to(model.state_dict()[name].dtype) for name, value in state.items()})
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            value.copy_(torch.from_numpy(weight(rename(name), tuple(value.shape))))
     return model
 
 
@@ -64,17 +65,36 @@ WAYS = [(layout, fused) for layout in (torch.contiguous_format, torch.channels_l
 def run(model: torch.nn.Module, case: dict[str, Any], rename: Rename = str) -> dict[str, np.ndarray]:
     """The arrays of one case."""
     exact, sizes = passed(model.double(), case, rename)
+    return exact | {"single": lost(model, case, exact, sizes, rename)}
+
+
+def lost(
+    model: torch.nn.Module,
+    case: dict[str, Any],
+    exact: dict[str, np.ndarray],
+    sizes: list[int],
+    rename: Rename = str,
+    whole: int = PROBES,
+) -> np.ndarray:
+    """How far the reference is off in float32, in the worst of WAYS: outputs, gradients."""
     singles = []
     for layout, fused in WAYS:
         with torch.backends.mkldnn.flags(enabled=fused):
-            singles.append(off(passed(model.float(), case, rename, layout)[0], exact, sizes))
-    return exact | {"single": np.max(singles, axis=0)}
+            singles.append(off(passed(model.float(), case, rename, layout, whole)[0], exact, sizes))
+    return np.max(singles, axis=0)
 
 
 def passed(
-    model: torch.nn.Module, case: dict[str, Any], rename: Rename, layout: Any = torch.contiguous_format
+    model: torch.nn.Module,
+    case: dict[str, Any],
+    rename: Rename = str,
+    layout: Any = torch.contiguous_format,
+    whole: int = PROBES,
 ) -> tuple[dict[str, np.ndarray], list[int]]:
-    """The arrays of one case in the model's element type, and each gradient's numbers in its sketch."""
+    """The arrays of one case in the model's element type, and each gradient's numbers in its sketch.
+
+    whole: the size up to which buffers and gradients are kept as they are.
+    """
     dtype = next(model.parameters()).dtype
     model = fill(model, rename).train(case.get("train", False))
     model.zero_grad()
@@ -89,7 +109,7 @@ def passed(
     found = {name: y.detach().numpy().copy() for name, y in zip(names, ys, strict=True)}
     if case.get("train"):
         buffers = {name: b.double().numpy() for name, b in model.named_buffers() if name in model.state_dict()}
-        found["buffers"] = np.concatenate([np.empty(0), *(sketch(rename(name), b, PROBES) for name, b in buffers.items())])
+        found["buffers"] = np.concatenate([np.empty(0), *(sketch(rename(name), b, whole) for name, b in buffers.items())])
     if case.get("gradients"):
         loss = sum(
             (y * torch.from_numpy(noise(f"cotangent{i or ''}", tuple(y.shape)))).sum()
@@ -100,7 +120,7 @@ def passed(
         parameters = {name: p.grad if p.grad is not None else torch.zeros_like(p) for name, p in model.named_parameters()}
         gradients = {"input": x.grad} if x.requires_grad else {}
         gradients |= {rename(name): g for name, g in parameters.items()}
-        sketches = [sketch(name, g.double().numpy(), PROBES) for name, g in gradients.items()]
+        sketches = [sketch(name, g.double().numpy(), whole) for name, g in gradients.items()]
         found["norms"] = np.array([np.linalg.norm(g.double().numpy()) for g in gradients.values()])
         found["sketches"], sizes = np.concatenate(sketches), [each.size for each in sketches]
     return found, sizes
