@@ -70,7 +70,8 @@ def test_its_maps_are_as_described(name):
     model = mv.create_model(name, features_only=True, num_classes=0, **shallow(name)).eval()
     largest = max(each.stride for each in model.feature_info)
     side = max(largest, getattr(model.model, "smallest", 0))
-    small, x = (mv.tensor(noise("input", (1, 3, size, size))) for size in (side, side + largest))
+    channels = mv.models.entry(name).config.input_shape[0]
+    small, x = (mv.tensor(noise("input", (1, channels, size, size))) for size in (side, side + largest))
     with mv.no_grad():
         fewer, maps = model(small), model(x)
         last = mv.models.FeatureMaps(model.model, [-1])(x)[0]

@@ -33,7 +33,7 @@ def build(name: str, **overrides: Any) -> torch.nn.Module:
 NAME = "mixer_s16_224"
 SMALL: dict[str, Any] = {"depth": 2, "embed_dim": 48, "num_classes": 10}
 CASES: dict[str, dict[str, Any]] = both_modes(NAME, (3, 48, 48), img_size=48, **SMALL)
-CASES["mixer_digits"] = both_modes("mixer_digits", (1, 8, 8), batch=4)["mixer_digits eval"]
+CASES |= both_modes("mixer_digits", (1, 8, 8), batch=4)
 CASES["wide over patches"] = {
     "model": NAME, "input": [3, 48, 48], "batch": 2, "gradients": True,
     "overrides": {"img_size": 48, "mlp_ratio": [2.0, 1.5], **SMALL},
