@@ -46,7 +46,7 @@ PARENTS = {  # a model file imports no sibling but what its paper builds on
     "swin": {"shifted_windows"},
     "swin_v2": {"shifted_windows", "swin"},
     "simmim": {"swin"},
-    "token_mixers": {"mlp_mixer", "vit"},
+    "token_mixers": {"vit"},
     "metaformer": {"token_mixers"},
     "poolformer": {"metaformer", "token_mixers"},
 }

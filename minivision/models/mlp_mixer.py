@@ -21,6 +21,7 @@ import numpy as np
 
 from .. import nn
 from ._backbone import SquareImages, check_images
+from ._mlp import Mlp
 from ._registry import register
 
 
@@ -40,20 +41,6 @@ class PatchEmbed(nn.Module):
         check_images("patch_embed", x, self.image)
         x = self.proj(x)  # (B, C, H/P, W/P)
         return x.flatten(2).transpose(1, 2)  # (B, S, C)
-
-
-class Mlp(nn.Module):
-    """Eq. 1: W_2 sigma(W_1 x), two fully connected layers with a GELU between them."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(width, hidden)
-        self.act = nn.GELU()
-        self.fc2 = nn.Linear(hidden, width)
-
-    def forward(self, x: Any) -> Any:
-        """(*, width) -> the same"""
-        return self.fc2(self.act(self.fc1(x)))
 
 
 class MixerBlock(nn.Module):

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import functional as F
 from .. import nn, random
-from .mlp_mixer import Mlp
+from ._mlp import Mlp
 from .vit import Attention, ViTConfig
 
 
