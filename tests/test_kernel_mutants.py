@@ -5,11 +5,14 @@ To extend: add a line to FAULTS, and to probes.py the sizes where it would show.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import shutil
 import subprocess
 import sys
-import warnings
+import sysconfig
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,7 @@ from probes import PROBES
 from minivision import kernels
 
 CSRC = Path(__file__).parents[1] / "csrc"
+COMPILER = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), "")
 REJECTED = 3  # the status with which probes.py ends when a bound does not hold; a crash has another
 
 
@@ -222,18 +226,37 @@ FAULTS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
 ALL = [pytest.param(*where, *edit, id=f"{where[1]}: {what}") for where, faults in FAULTS.items() for what, edit in faults.items()]
 
 
+sys.path.insert(0, str(CSRC))
+try:
+    import build_kernels
+finally:
+    sys.path.remove(str(CSRC))
+FLAGS = ["-DMV_SMALL_BLOCKS", "-DMV_BASE_ONLY", "-O0", "-fPIC", "-w", *(["-fopenmp"] if kernels.has_openmp() else [])]
+
+
+def compile_one(source: Path, result: Path, *flags: str) -> None:
+    command = [COMPILER, *build_kernels.COMMON_FLAGS, *FLAGS, *flags, str(source), "-o", str(result)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@functools.cache
+def glue() -> Path:
+    """A folder with the headers, and what no fault touches, compiled once: the module's own code and the dispatching."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    build_kernels.make_ffi(folder, flags=FLAGS, base_only=True).emit_c_code(str(folder / "_kernels.c"))
+    python = [f"-I{sysconfig.get_path('include')}", f"-I{folder}", f"-I{CSRC}", "-DPy_LIMITED_API=0x030A0000"]
+    compile_one(folder / "_kernels.c", folder / "_kernels.o", "-c", *python)
+    compile_one(CSRC / "dispatch.c", folder / "dispatch.o", "-c", f"-I{folder}")
+    return folder
+
+
 def compiled(csrc: Path, folder: Path) -> Path:
     """The kernels of a copy of csrc, with small blocks, for the base instruction set alone, without optimisation."""
-    sys.path.insert(0, str(CSRC))
-    try:
-        import build_kernels
-    finally:
-        sys.path.remove(str(CSRC))
-    flags = ["-DMV_SMALL_BLOCKS", "-O0", *(["-fopenmp"] if kernels.has_openmp() else [])]
-    ffi = build_kernels.make_ffi(folder / "generated", flags=flags, source_dir=csrc, base_only=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what setuptools deprecates is not ours
-        return Path(ffi.compile(tmpdir=str(folder / "build")))
+    library, objects = folder / "_kernels.abi3.so", [str(glue() / f"{name}.o") for name in ("_kernels", "dispatch")]
+    compile_one(csrc / "isa_base.c", library, "-shared", f"-I{glue()}", *objects, "-lm")
+    return library
 
 
 def probed(library: Path, *names: str) -> subprocess.CompletedProcess[str]:
@@ -248,7 +271,7 @@ def probed(library: Path, *names: str) -> subprocess.CompletedProcess[str]:
 def _compiler() -> None:
     if not kernels.AVAILABLE:
         pytest.skip(f"the kernels are not built on this machine, so there is nothing to plant a fault in: {kernels.REASON}")
-    if not any(map(shutil.which, ("cc", "gcc", "clang"))):
+    if not COMPILER:
         pytest.skip("this machine has kernels but no C compiler to build faulty ones with")
 
 
