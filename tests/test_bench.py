@@ -117,7 +117,7 @@ def test_names_are_unique_and_the_command_line_knows_every_group() -> None:
 
 def test_a_whole_model_has_a_process_of_its_own() -> None:
     sizes = [len(batch) for batch in batches(bench.workloads(["optimiser", "training", "networks"]))]
-    assert sizes == [4] + 12 * [1]
+    assert sizes == [4] + 18 * [1]
 
 
 # ------------------------------------------------------------------------------------------------------------ processes

@@ -148,15 +148,19 @@ def _vit_flops(
     return 2.0 * batch * (depth * block + embed + width * classes)
 
 
-NETWORKS = ("resnet18", "resnet50", "densenet121", "mobilenet_v3_large")
+NETWORKS = (
+    "resnet18", "resnet50", "densenet121", "mobilenet_v3_large",
+    "swin_tiny_patch4_window7_224", "mixer_s16_224", "poolformer_s12",
+)  # fmt: skip
 
 
 def networks() -> Iterator[Workload]:
-    """Convolutional networks at batch 8 and 224 pixels: a training step with AdamW, and inference."""
+    """Networks at batch 8 and 224 pixels: a training step with AdamW, without dropping branches, and inference."""
     for name in NETWORKS:
         flops, sizes = 2.0 * 8 * (models.entry(name).macs or 0), {"network": name, "batch": 8}
-        yield Workload("networks", f"{name}: training step", "network", sizes, 3 * flops, 0.0, True)
-        yield Workload("networks", f"{name}: inference", "network", sizes, flops, 0.0)
+        label = name.split("_patch")[0].removesuffix("_224")
+        yield Workload("networks", f"{label}: training step", "network", sizes, 3 * flops, 0.0, True)
+        yield Workload("networks", f"{label}: inference", "network", sizes, flops, 0.0)
 
 
 GROUPS = {

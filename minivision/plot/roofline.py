@@ -24,7 +24,7 @@ ROOFS = {
 }
 RATES = {
     "Bound by memory": "memory-bound", "Optimisers": "optimiser", "Vision transformers": "training",
-    "Convolutional networks": "networks",
+    "Other networks": "networks",
 }  # fmt: skip
 COLOURS = (BLUE, ORANGE)
 PLAIN = FuncFormatter(lambda value, _: f"{value:,g}")

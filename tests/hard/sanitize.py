@@ -25,8 +25,8 @@ FOUND = 66  # the status of a program in which a sanitizer found something
 COMMON = ["-O1", "-g1", "-fopenmp", "-DMV_SMALL_BLOCKS"]
 ADDRESS = [*COMMON, "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 THREADS = [*COMMON, "-fsanitize=thread"]
-PROBES = ["gemm", "attention", "layer_norm", "linear", "conv2d", "depthwise", "pointwise", "softmax", "cross_entropy", "pool",
-          "permutations", "windows", "tables"]  # fmt: skip
+PROBES = ["gemm", "attention", "layer_norm", "linear", "conv2d", "winograd", "depthwise", "pointwise", "softmax",
+          "cross_entropy", "pool", "permutations", "windows", "tables"]  # fmt: skip
 ON_THREADS = ["threads", *(name for name in PROBES if name not in ("gemm", "attention", "permutations"))]  # those take minutes
 # What the suite does on kernels and the sweep does not: every layout, every oracle, sizes without memory.
 SUITE = ["test_layouts.py", "test_oracles.py", "test_huge_sizes.py", "test_optim.py"]

@@ -148,7 +148,8 @@ def vit(
 
 
 def network(network: str, batch: int, backward: bool, dtype: str) -> Work:
-    return _whole(mv.create_model(network), _random(batch, 3, 224, 224, gradient=False), np.arange(batch), backward)
+    still: dict[str, Any] = {"drop_path_rate": 0.0} if hasattr(mv.models.entry(network).config, "drop_path_rate") else {}
+    return _whole(mv.create_model(network, **still), _random(batch, 3, 224, 224, gradient=False), np.arange(batch), backward)
 
 
 def _whole(model: Any, images: Any, labels: Any, backward: bool) -> Work:

@@ -194,10 +194,17 @@ def vit(batch: int, side: int, channels: int, classes: int, backward: bool, dtyp
 
 
 def network(network: str, batch: int, backward: bool, dtype: str) -> list[Work]:
-    """torchvision's model of that name, in both layouts."""
+    """torchvision's model of that name, else timm's, in both layouts."""
     from torchvision import models
 
-    return [_network(getattr(models, network)(), torch.randn(batch, 3, 224, 224), layout, backward) for layout in LAYOUTS]
+    def fresh() -> Any:
+        if hasattr(models, network):
+            return getattr(models, network)()
+        import timm
+
+        return timm.create_model(network, drop_path_rate=0.0)
+
+    return [_network(fresh(), torch.randn(batch, 3, 224, 224), layout, backward) for layout in LAYOUTS]
 
 
 def _network(model: Any, images: Any, layout: Any, backward: bool) -> Work:
