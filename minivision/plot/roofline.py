@@ -46,7 +46,11 @@ def chart(results: Sequence[Result], machine: Machine | None) -> Figure:
     roofs = [panel for title in ROOFS if (panel := _roof(title, results, machine))]
     memory, *others = [_rates(title, results, machine) for title in RATES]
     filled = "Filled: minivision; hollow: PyTorch." if torch else "Each dot is a workload of minivision."
-    return compose("How close to the machine's limits", f"{filled}{_limits(machine)}", [roofs[:2], roofs[2:], [memory], others])
+    return compose(
+        "How close to the machine's limits",
+        f"{filled}{_limits(machine)}",
+        [roofs[:2], roofs[2:], [memory], others[:2], others[2:]],
+    )
 
 
 def _limits(machine: Machine | None) -> str:
