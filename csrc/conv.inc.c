@@ -236,11 +236,16 @@ static void FN(conv_run)(const struct conv_map *map, const T *x, const T *filter
         FN(conv_group)(map, x + g * map->inner, filter + g * map->f_g, bias ? bias + g * n : NULL, y + g * n, workspace, threads);
 }
 
-/* The algorithm that suits the sizes. */
-static void (*FN(conv_way)(const struct conv_sizes *z))(const struct conv_map *, const T *, const T *, const T *, T *, T *,
-                                                        int64_t)
+/* By the algorithm that suits the sizes. */
+static void FN(conv_by_sizes)(const struct conv_sizes *z, const struct conv_map *map, const T *x, const T *filter, const T *bias,
+                              T *y, T *workspace, int64_t threads)
 {
-    return FN(conv_is_narrow)(z) ? FN(narrow_run) : FN(conv_is_winograd)(z) ? FN(winograd_run) : FN(conv_run);
+    if (FN(conv_is_narrow)(z))
+        FN(narrow_run)(map, x, filter, bias, y, workspace, threads);
+    else if (FN(conv_is_winograd)(z))
+        FN(winograd_run)(map, x, filter, bias, y, workspace, threads);
+    else
+        FN(conv_run)(map, x, filter, bias, y, workspace, threads);
 }
 
 /* y = im2col(x) filter^T + bias */
@@ -249,7 +254,7 @@ static void FN(conv)(const int64_t *sizes, const T *x, const T *filter, const T 
     struct conv_sizes z;
     memcpy(&z, sizes, sizeof z);
     const struct conv_map map = conv_map_forward(&z);
-    FN(conv_way) (&z)(&map, x, filter, bias, y, workspace, threads);
+    FN(conv_by_sizes)(&z, &map, x, filter, bias, y, workspace, threads);
 }
 
 /* dx = im2col(dy) filter, phase by phase; of few channels by col2im (conv_few.inc.c) */
@@ -264,7 +269,7 @@ static void FN(conv_vjp_x)(const int64_t *sizes, const T *dy, const T *filter, T
     for (int64_t phase_h = 0; phase_h < MIN(z.stride_h, z.height); phase_h++)
         for (int64_t phase_w = 0; phase_w < MIN(z.stride_w, z.width); phase_w++) {
             const struct conv_map map = conv_map_gradient(&z, phase_h, phase_w);
-            FN(conv_way) (&z)(&map, dy, filter, NULL, dx, workspace, threads);
+            FN(conv_by_sizes)(&z, &map, dy, filter, NULL, dx, workspace, threads);
         }
 }
 

@@ -93,6 +93,22 @@ static inline int64_t conv_tap(const struct conv_map *map, int64_t r, int64_t s)
     return (map->h.first + r * map->h.gap) * map->f_r + (map->w.first + s * map->w.gap) * map->f_s;
 }
 
+/* How many tiles of 2 x 2 results there are, and where one begins: image, row and column. */
+static inline int64_t conv_tiles(const struct conv_map *map)
+{
+    return map->images * ((map->h.count + 1) / 2) * ((map->w.count + 1) / 2);
+}
+
+struct conv_place {
+    int64_t n, p, q;
+};
+
+static inline struct conv_place conv_tile_place(const struct conv_map *map, int64_t tile)
+{
+    const int64_t across = (map->w.count + 1) / 2, down = (map->h.count + 1) / 2;
+    return (struct conv_place){.n = tile / across / down, .p = tile / across % down * 2, .q = tile % across * 2};
+}
+
 /* The length of equal blocks, none above `largest`, that a reduction over k is cut into. */
 static inline int64_t conv_block(int64_t k, int64_t largest)
 {

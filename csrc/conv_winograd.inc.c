@@ -10,12 +10,12 @@
  * Letters as in conv.inc.c. */
 
 #define TILE 16 /* elements: 4 x 4 */
-
-/* How many tiles cover the results of an axis. */
-static inline int64_t FN(winograd_tiles)(const struct conv_map *map)
-{
-    return map->images * ((map->h.count + 1) / 2) * ((map->w.count + 1) / 2);
-}
+/* M t M^T of a tile t in rows of 4: each of its first columns is turned by M, then each of the first rows that this gives. */
+#define TURN(M, t, columns, rows)                                                                                                \
+    do {                                                                                                                         \
+        _Pragma("GCC unroll 4") for (int s_ = 0; s_ < (columns); s_++) M((t) + s_, 4);                                           \
+        _Pragma("GCC unroll 4") for (int r_ = 0; r_ < (rows); r_++) M((t) + 4 * r_, 1);                                          \
+    } while (0)
 
 /* Whether the products saved are worth the turning of filters, images and results. */
 static int FN(conv_is_winograd)(const struct conv_sizes *z)
@@ -47,17 +47,6 @@ INLINE void FN(winograd_g)(vec *g, int step)
     g[step] = half * (g0 + g1 + g2), g[2 * step] = half * (g0 - g1 + g2), g[3 * step] = g2;
 }
 
-/* (G g G^T) of 3 x 3 vectors that stand in rows of 4. */
-INLINE void FN(winograd_turn_filter)(vec g[TILE])
-{
-#pragma GCC unroll 4
-    for (int s = 0; s < 3; s++)
-        FN(winograd_g)(g + s, 4);
-#pragma GCC unroll 4
-    for (int r = 0; r < 4; r++)
-        FN(winograd_g)(g + 4 * r, 1);
-}
-
 /* Channels i.. of the filters of outputs o.., as (e, panel of o, i, NR): of images' gradients the outputs are dense. */
 static void FN(winograd_dense_outputs)(const struct conv_map *map, int64_t o, int64_t i, const T *filter, T *packed,
                                        int64_t plane)
@@ -69,7 +58,7 @@ static void FN(winograd_dense_outputs)(const struct conv_map *map, int64_t o, in
             for (int64_t r = 0; n > 0 && r < 3; r++)
                 for (int64_t s = 0; s < 3; s++)
                     g[4 * r + s] = FN(load)(filter + conv_tap(map, r, s) + i * map->f_i + o_v, n);
-            FN(winograd_turn_filter)(g);
+            TURN(FN(winograd_g), g, 3, 4);
             for (int64_t e = 0; e < TILE; e++)
                 *(vec *)(packed + e * plane + i * NR + v * VL) = g[e];
         }
@@ -88,7 +77,7 @@ static void FN(winograd_dense_channels)(const struct conv_map *map, int64_t o, i
             for (int64_t r = 0; r < 3; r++)
                 for (int64_t s = 0; s < 3; s++)
                     g[4 * r + s] = FN(load)(f + conv_tap(map, r, s), channels);
-            FN(winograd_turn_filter)(g);
+            TURN(FN(winograd_g), g, 3, 4);
             for (int e = 0; e < TILE; e++)
                 square[e][l] = g[e];
         }
@@ -103,14 +92,12 @@ static void FN(winograd_dense_channels)(const struct conv_map *map, int64_t o, i
 /* The 4 x 4 pixels that the results p, q.. of an image read: `beside`, which is 0, outside the image. */
 static void FN(winograd_window)(const struct conv_map *map, int64_t tile, const T *x, const T *beside, const T *d[TILE])
 {
-    const int64_t across = (map->w.count + 1) / 2, down = (map->h.count + 1) / 2;
-    const int64_t w_0 = map->w.origin + tile % across * 2, h_0 = map->h.origin + tile / across % down * 2,
-                  n = tile / across / down;
+    const struct conv_place at = conv_tile_place(map, tile);
     for (int64_t r = 0; r < 4; r++)
         for (int64_t s = 0; s < 4; s++) {
-            const int64_t h = h_0 + r, w = w_0 + s;
+            const int64_t h = map->h.origin + at.p + r, w = map->w.origin + at.q + s;
             const int inside = h >= 0 && h < map->h.size && w >= 0 && w < map->w.size;
-            d[4 * r + s] = inside ? x + ((n * map->h.size + h) * map->w.size + w) * map->inner : beside;
+            d[4 * r + s] = inside ? x + ((at.n * map->h.size + h) * map->w.size + w) * map->inner : beside;
         }
 }
 
@@ -126,12 +113,7 @@ static void FN(winograd_images)(const struct conv_map *map, int64_t lo, int64_t 
 #pragma GCC unroll 16
             for (int e = 0; e < TILE; e++)
                 d[e] = FN(load)(from[e] + i, channels - i);
-#pragma GCC unroll 4
-            for (int s = 0; s < 4; s++)
-                FN(winograd_bt)(d + s, 4);
-#pragma GCC unroll 4
-            for (int r = 0; r < 4; r++)
-                FN(winograd_bt)(d + 4 * r, 1);
+            TURN(FN(winograd_bt), d, 4, 4);
 #pragma GCC unroll 16
             for (int e = 0; e < TILE; e++)
                 *(vec *)(turned + e * plane + i) = d[e];
@@ -143,11 +125,11 @@ static void FN(winograd_images)(const struct conv_map *map, int64_t lo, int64_t 
 static void FN(winograd_results)(const struct conv_map *map, int64_t lo, int64_t hi, int64_t o, const T *products, int64_t plane,
                                  const T *bias, T *y)
 {
-    const int64_t across = (map->w.count + 1) / 2, down = (map->h.count + 1) / 2, columns = MIN(NR, map->outer - o);
+    const int64_t columns = MIN(NR, map->outer - o);
     for (int64_t t = lo; t < hi; t++, products += NR) {
-        const int64_t q = t % across * 2, p = t / across % down * 2, n = t / across / down;
-        T *y_pq = y + ((n * map->h.count + p) * map->w.count + q) * map->outer + o;
-        const int right = q + 1 < map->w.count, below = p + 1 < map->h.count;
+        const struct conv_place at = conv_tile_place(map, t);
+        T *y_pq = y + ((at.n * map->h.count + at.p) * map->w.count + at.q) * map->outer + o;
+        const int right = at.q + 1 < map->w.count, below = at.p + 1 < map->h.count;
         for (int64_t j = 0; j < columns; j += VL) {
             const int64_t rest = columns - j;
             vec m[TILE], start = {0};
@@ -156,12 +138,7 @@ static void FN(winograd_results)(const struct conv_map *map, int64_t lo, int64_t
 #pragma GCC unroll 16
             for (int e = 0; e < TILE; e++)
                 m[e] = *(const vec *)(products + e * plane + j);
-#pragma GCC unroll 4
-            for (int s = 0; s < 4; s++)
-                FN(winograd_at)(m + s, 4);
-#pragma GCC unroll 2
-            for (int r = 0; r < 2; r++)
-                FN(winograd_at)(m + 4 * r, 1);
+            TURN(FN(winograd_at), m, 4, 2);
             T *y_j = y_pq + j, *next = y_j + map->w.count * map->outer;
             FN(store)(y_j, rest, m[0] + start);
             if (right)
@@ -189,7 +166,7 @@ static int64_t FN(winograd_row)(int64_t channels)
 static void FN(winograd_run)(const struct conv_map *map, const T *x, const T *filter, const T *bias, T *y, T *workspace,
                              int64_t threads)
 {
-    const int64_t tiles = FN(winograd_tiles)(map), block = FN(winograd_block)(map->inner), row = FN(winograd_row)(map->inner);
+    const int64_t tiles = conv_tiles(map), block = FN(winograd_block)(map->inner), row = FN(winograd_row)(map->inner);
     const int64_t panels = (map->outer + NR - 1) / NR, plane = panels * NR * map->inner, pieces = (map->inner + VL - 1) / VL;
     T *beside = workspace, *filters = beside + map->inner, *spaces = filters + TILE * plane;
     memset(beside, 0, (size_t)map->inner * sizeof(T));

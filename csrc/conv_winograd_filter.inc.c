@@ -29,11 +29,11 @@ INLINE void FN(winograd_gt)(vec *u, int step)
 static void FN(winograd_cotangents)(const struct conv_map *map, int64_t lo, int64_t hi, int64_t outputs, const T *dy, T *turned,
                                     int64_t row, int64_t plane)
 {
-    const int64_t across = (map->w.count + 1) / 2, down = (map->h.count + 1) / 2, below = map->w.count * map->outer;
+    const int64_t below = map->w.count * map->outer;
     for (int64_t t = lo; t < hi; t++, turned += row) {
-        const int64_t q = t % across * 2, p = t / across % down * 2, n = t / across / down;
-        const T *dy_pq = dy + ((n * map->h.count + p) * map->w.count + q) * map->outer;
-        const int two = q + 1 < map->w.count, rows = p + 1 < map->h.count ? 2 : 1;
+        const struct conv_place at = conv_tile_place(map, t);
+        const T *dy_pq = dy + ((at.n * map->h.count + at.p) * map->w.count + at.q) * map->outer;
+        const int two = at.q + 1 < map->w.count, rows = at.p + 1 < map->h.count ? 2 : 1;
         for (int64_t o = 0; o < outputs; o += VL) {
             vec a[TILE] = {0};
             for (int r = 0; r < rows; r++) {
@@ -41,12 +41,7 @@ static void FN(winograd_cotangents)(const struct conv_map *map, int64_t lo, int6
                 if (two)
                     a[4 * r + 1] = FN(load)(dy_pq + r * below + map->outer + o, outputs - o);
             }
-#pragma GCC unroll 2
-            for (int s = 0; s < 2; s++)
-                FN(winograd_a)(a + s, 4);
-#pragma GCC unroll 4
-            for (int r = 0; r < 4; r++)
-                FN(winograd_a)(a + 4 * r, 1);
+            TURN(FN(winograd_a), a, 2, 4);
 #pragma GCC unroll 16
             for (int e = 0; e < TILE; e++)
                 *(vec *)(turned + e * plane + o) = a[e];
@@ -62,15 +57,10 @@ static void FN(winograd_turn_back)(int64_t channels, const T *sums, int64_t plan
 #pragma GCC unroll 16
         for (int e = 0; e < TILE; e++)
             u[e] = *(const vec *)(sums + e * plane + i);
-#pragma GCC unroll 4
-        for (int s = 0; s < 4; s++)
-            FN(winograd_gt)(u + s, 4);
-#pragma GCC unroll 4
-        for (int r = 0; r < 3; r++) {
-            FN(winograd_gt)(u + 4 * r, 1);
+        TURN(FN(winograd_gt), u, 4, 3);
+        for (int r = 0; r < 3; r++)
             for (int s = 0; s < 3; s++)
                 FN(store)(dfilter + (3 * r + s) * inner + i, channels - i, u[4 * r + s]);
-        }
     }
 }
 
@@ -100,7 +90,7 @@ static void FN(winograd_filter_block)(const struct conv_map *map, int64_t lo, in
 /* How many sums of its own each filter has. */
 static int64_t FN(winograd_chunks)(const struct conv_map *map, int64_t blocks)
 {
-    return MAX(1, MIN(FILTER_TASKS / blocks, FN(winograd_tiles)(map) / (2 * WINOGRAD_TILES)));
+    return MAX(1, MIN(FILTER_TASKS / blocks, conv_tiles(map) / (2 * WINOGRAD_TILES)));
 }
 
 static int64_t FN(winograd_blocks)(const struct conv_map *map)
@@ -110,7 +100,7 @@ static int64_t FN(winograd_blocks)(const struct conv_map *map)
 
 static void FN(winograd_filter)(const struct conv_map *map, const T *dy, const T *x, T *dfilter, T *workspace, int64_t threads)
 {
-    const int64_t tiles = FN(winograd_tiles)(map), blocks = FN(winograd_blocks)(map), chunks = FN(winograd_chunks)(map, blocks);
+    const int64_t tiles = conv_tiles(map), blocks = FN(winograd_blocks)(map), chunks = FN(winograd_chunks)(map, blocks);
     const int64_t across = (map->inner + WINOGRAD_INPUTS - 1) / WINOGRAD_INPUTS, size = map->outer * map->f_o;
     T *partial = chunks > 1 ? workspace : dfilter, *beside = workspace + (chunks > 1 ? chunks * size : 0);
     memset(beside, 0, (size_t)WINOGRAD_INPUTS * sizeof(T));

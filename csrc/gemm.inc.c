@@ -270,7 +270,7 @@ static void FN(gemm_finish)(const FN(gemm_then) * then, int64_t rows, int64_t co
  * leave something to choose. Which rows share a tile does not depend on it. */
 static int64_t FN(gemm_rows)(int64_t m, int64_t n, int64_t k, int64_t threads)
 {
-    const int64_t enough = (int64_t)(TASK_FLOPS / (2.0 * (double)n * (double)k)), fair = m / (8 * threads);
+    const int64_t enough = (int64_t)(TASK_FLOPS / MAX(1.0, 2.0 * (double)n * (double)k)), fair = m / (8 * threads);
     return MAX(GEMM_ROWS, MIN(enough, fair)) / MR * MR;
 }
 

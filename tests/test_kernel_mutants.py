@@ -109,7 +109,7 @@ FAULTS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "dy is turned with a wrong sign": ("y[2 * step] = y0 - y1", "y[2 * step] = y1 - y0"),
         "the sums are turned with a wrong sign": ("u[2 * step] = sum + u[3 * step]", "u[2 * step] = sum - u[3 * step]"),
         "dfilter is that of the last tiles": ("NULL, t == lo", "NULL, 1"),
-        "the last row of an odd image is counted twice": ("p + 1 < map->h.count ? 2 : 1", "2"),
+        "the last row of an odd image is counted twice": ("at.p + 1 < map->h.count ? 2 : 1", "2"),
         "the channels of the first block": ("channels, x + i, beside", "channels, x, beside"),
         "the sum is that of the first chunk": ("tiles * chunk / chunks", "0 * tiles * chunk / chunks"),
     },

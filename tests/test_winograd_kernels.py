@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from convolutions import PLAIN, everything, random_like
+from convolutions import PLAIN, everything, needs_kernels, random_like
 from minimal_filtering import sizes_of_filters, sizes_of_results
 
 import minivision as mv
 from minivision import kernels
 
-pytestmark = pytest.mark.skipif(not kernels.AVAILABLE, reason="the C kernels are not built here")
+pytestmark = needs_kernels
 
 # x, outputs, padding: odd and even sides, channels around vectors and panels, tiles beyond a block, results beyond x.
 CASES = {
@@ -63,7 +63,7 @@ def test_results_and_gradients_are_within_the_rounding_of_the_algorithm(name, dt
         assert np.all(np.abs(came - right) <= (1 if dtype == np.float32 else 2) * unit * size)
 
 
-@pytest.mark.skipif(not kernels.has_openmp(), reason="built without OpenMP: there is one thread only")
+@pytest.mark.skipif(not kernels.has_openmp(), reason="of threads, and this build, without OpenMP, has only one")
 @pytest.mark.parametrize("name", ["many channels", "many tiles"])
 def test_same_bits_for_any_number_of_threads(name):
     arrays, dy, attrs = drawn(name, np.float32)

@@ -13,16 +13,16 @@ from .norm import dense
 PLAIN, RELU, GIVEN_RELU = range(3)  # as in batch_norm.inc.c
 
 
-class _Order(NamedTuple):
+class Order(NamedTuple):
     """The shape of an array (N, C, ...) and how it lies in memory: with its channels last, or as its shape says."""
 
     shape: tuple[int, ...]
     last: bool
 
     @staticmethod
-    def of(x: np.ndarray) -> _Order:
+    def of(x: np.ndarray) -> Order:
         """The order of x; channels last where x is in neither, and has to be copied."""
-        return _Order(x.shape, x.shape[1] > 1 and (not x.flags.c_contiguous or math.prod(x.shape[2:]) == 1))
+        return Order(x.shape, x.shape[1] > 1 and (not x.flags.c_contiguous or math.prod(x.shape[2:]) == 1))
 
     def dense(self, x: np.ndarray | None) -> Any:
         """x in this order in memory, a copy only where it is in another one."""
@@ -59,12 +59,12 @@ def _moments(x: np.ndarray, sizes: np.ndarray, shape: tuple[int, ...], eps: floa
 def _batch_norm(x, weight, bias, residual, *, activation=None, eps=1e-5, seen=None):
     if not _fits(x, (weight, bias), residual, activation):
         return NotImplemented
-    order = _Order.of(x)
+    order = Order.of(x)
     sizes, memory = order.sizes(1, x.shape[1]), order.dense(x)
     mean, variance, r = _moments(memory, sizes, x.shape[1:2], eps)
     if seen is not None:
         seen[:] = mean, variance
-    y = _map(order, sizes, memory, weight, bias, mean, r, residual, activation)
+    y = channel_map(order, sizes, memory, weight, bias, mean, r, residual, activation)
     return y, (x, weight, bias, mean, r, y if activation and residual is not None else None)
 
 
@@ -80,8 +80,8 @@ def _fits(x: np.ndarray, channels: tuple[Any, ...], residual: Any, activation: s
     )
 
 
-def _map(
-    order: _Order, sizes: np.ndarray, x: np.ndarray, weight: Any, bias: Any, mean: Any, r: Any, residual: Any, activation: Any
+def channel_map(
+    order: Order, sizes: np.ndarray, x: np.ndarray, weight: Any, bias: Any, mean: Any, r: Any, residual: Any, activation: Any
 ) -> np.ndarray:
     memory, y = order.empty(x.dtype)
     held = [dense(a) for a in (weight, bias, mean, r)]
@@ -89,8 +89,8 @@ def _map(
     return y
 
 
-def _sums(
-    order: _Order, sizes: np.ndarray, dy: np.ndarray, x: np.ndarray, held: list[Any], y: Any, activation: Any, gate: bool
+def channel_sums(
+    order: Order, sizes: np.ndarray, dy: np.ndarray, x: np.ndarray, held: list[Any], y: Any, activation: Any, gate: bool
 ) -> tuple[Any, ...]:
     """(dw, db, g): dw and db for each set and channel; g = dy before the activation, in memory's order and in x's shape.
 
@@ -105,7 +105,7 @@ def _sums(
 
 
 def _gradient(
-    order: _Order, sizes: np.ndarray, g: np.ndarray, x: np.ndarray, held: list[Any], dw: Any, db: Any, relu: bool
+    order: Order, sizes: np.ndarray, g: np.ndarray, x: np.ndarray, held: list[Any], dw: Any, db: Any, relu: bool
 ) -> np.ndarray:
     memory, dx = order.empty(x.dtype)
     _run("gradient", sizes, x.dtype, g, x, *held, dw, db, int(relu), memory)
@@ -116,10 +116,10 @@ def _batch_norm_vjp(dy, kept, *, needs, activation=None, eps=1e-5, seen=None):
     x, weight, bias, mean, r, y = kept
     if not takes(dy, *kept):
         return NotImplemented
-    order = _Order.of(x)
+    order = Order.of(x)
     sizes, held = order.sizes(1, x.shape[1]), [dense(a) for a in (weight, bias, mean, r)]
     memory, upstream = order.dense(x), order.dense(dy)
-    dw, db, gated, g = _sums(order, sizes, upstream, memory, held, y, activation, False)
+    dw, db, gated, g = channel_sums(order, sizes, upstream, memory, held, y, activation, False)
     relu = activation is not None and gated is None
     dx = _gradient(order, sizes, upstream if gated is None else gated, memory, held, dw, db, relu) if needs[0] else None
     return dx, None if weight is None else dw[0], None if bias is None else db[0], g if activation else dy
@@ -128,8 +128,8 @@ def _batch_norm_vjp(dy, kept, *, needs, activation=None, eps=1e-5, seen=None):
 def _batch_norm_eval(x, mean, variance, weight, bias, residual, *, activation=None, eps=1e-5):
     if not _fits(x, (mean, variance, weight, bias), residual, activation):
         return NotImplemented
-    order, r = _Order.of(x), 1.0 / np.sqrt(variance + eps)
-    y = _map(order, order.sizes(1, x.shape[1]), order.dense(x), weight, bias, mean, r, residual, activation)
+    order, r = Order.of(x), 1.0 / np.sqrt(variance + eps)
+    y = channel_map(order, order.sizes(1, x.shape[1]), order.dense(x), weight, bias, mean, r, residual, activation)
     return y, (x, mean, weight, bias, r, y if activation and residual is not None else None)
 
 
@@ -137,13 +137,13 @@ def _batch_norm_eval_vjp(dy, kept, *, needs, activation=None, eps=1e-5):
     x, mean, weight, bias, r, y = kept
     if not takes(dy, *kept):
         return NotImplemented
-    order = _Order.of(x)
+    order = Order.of(x)
     sizes, held = order.sizes(1, x.shape[1]), [dense(a) for a in (weight, bias, mean, r)]
     memory, upstream = order.dense(x), order.dense(dy)
-    dw, db, gated, g = _sums(order, sizes, upstream, memory, held, y, activation, True)
+    dw, db, gated, g = channel_sums(order, sizes, upstream, memory, held, y, activation, True)
     scale, (dw, db) = r if weight is None else r * weight, (dw[0], db[0])
     no_mean, ones = np.zeros_like(r), np.ones_like(r)
-    dx = _map(order, sizes, upstream if gated is None else gated, scale, None, no_mean, ones, None, None)
+    dx = channel_map(order, sizes, upstream if gated is None else gated, scale, None, no_mean, ones, None, None)
     dresidual = g if activation else dy
     return dx, -scale * db, -0.5 * scale * r * dw, None if weight is None else dw, None if bias is None else db, dresidual
 
@@ -151,22 +151,22 @@ def _batch_norm_eval_vjp(dy, kept, *, needs, activation=None, eps=1e-5):
 def _group_norm(x, weight, bias, *, groups, eps=1e-5, seen=None):
     if not _fits(x, (weight, bias), None, None) or groups < 1 or x.shape[1] % groups:
         return NotImplemented
-    order = _Order.of(x)
+    order = Order.of(x)
     sizes, memory = order.sizes(len(x), groups), order.dense(x)
     mean, variance, r = _moments(memory, sizes, (len(x), groups), eps)
     if seen is not None:
         seen[:] = mean, variance
-    return _map(order, sizes, memory, weight, bias, mean, r, None, None), (x, weight, mean, r, bias is not None)
+    return channel_map(order, sizes, memory, weight, bias, mean, r, None, None), (x, weight, mean, r, bias is not None)
 
 
 def _group_norm_vjp(dy, kept, *, needs, groups, eps=1e-5, seen=None):
     x, weight, mean, r, has_bias = kept
     if not takes(dy, x, weight) or x.size == 0:
         return NotImplemented
-    order = _Order.of(x)
+    order = Order.of(x)
     sizes, held = order.sizes(len(x), groups), [dense(a) for a in (weight, None, mean, r)]
     memory, upstream = order.dense(x), order.dense(dy)
-    dw, db, *_ = _sums(order, sizes, upstream, memory, held, None, None, False)
+    dw, db, *_ = channel_sums(order, sizes, upstream, memory, held, None, None, False)
     dx = _gradient(order, sizes, upstream, memory, held, dw, db, False)
     return dx, None if weight is None else dw.sum(axis=0), db.sum(axis=0) if has_bias else None
 

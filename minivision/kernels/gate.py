@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ._library import Kernel, takes
-from .batch_norm import _map, _Order, _sums
+from .batch_norm import Order, channel_map, channel_sums
 from .norm import dense
 
 
@@ -27,13 +27,13 @@ def _multiply(a, b):
     if not (_is_gate(a, b) or _is_gate(b, a)):
         return NotImplemented
     x, gate = (a, b) if a.size > b.size else (b, a)
-    return _scaled(_Order.of(x), x, gate), (a, b)
+    return _scaled(Order.of(x), x, gate), (a, b)
 
 
-def _scaled(order: _Order, x: np.ndarray, gate: np.ndarray) -> np.ndarray:
+def _scaled(order: Order, x: np.ndarray, gate: np.ndarray) -> np.ndarray:
     """Normalisation by mean 0 and r = gate, where each channel of each image is a group of its own."""
     r = dense(gate.reshape(gate.shape[:2]))
-    return _map(order, order.sizes(*gate.shape[:2]), order.dense(x), None, None, np.zeros_like(r), r, None, None)
+    return channel_map(order, order.sizes(*gate.shape[:2]), order.dense(x), None, None, np.zeros_like(r), r, None, None)
 
 
 def _multiply_vjp(dy, kept, *, needs):
@@ -43,12 +43,13 @@ def _multiply_vjp(dy, kept, *, needs):
     swapped = b.size > a.size
     x, gate = (b, a) if swapped else (a, b)
     needs_x, needs_gate = needs[::-1] if swapped else needs
-    order, ones = _Order.of(x), np.ones(gate.shape[:2], x.dtype)
-    upstream = order.dense(dy)
+    order, dgate = Order.of(x), None
     dx = _scaled(order, dy, gate) if needs_x else None
-    held = [None, None, np.zeros_like(ones), ones]
-    sums = _sums(order, order.sizes(*gate.shape[:2]), upstream, order.dense(x), held, None, None, False) if needs_gate else None
-    dgate = sums[0].reshape(gate.shape) if sums else None
+    if needs_gate:
+        ones = np.ones(gate.shape[:2], x.dtype)
+        held = [None, None, np.zeros_like(ones), ones]
+        sums = channel_sums(order, order.sizes(*ones.shape), order.dense(dy), order.dense(x), held, None, None, False)
+        dgate = sums[0].reshape(gate.shape)
     return (dgate, dx) if swapped else (dx, dgate)
 
 

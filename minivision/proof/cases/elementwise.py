@@ -83,7 +83,7 @@ def _gates():
     shapes = {
         "gates": ((2, 3, 2, 4), (2, 3, 1, 1)),
         "gates on the left": ((2, 5, 1), (2, 5, 3)),
-        "one channel": ((2, 1, 3), (2, 1, 1)),
+        "gates of one channel": ((2, 1, 3), (2, 1, 1)),
     }
     return [Case(label, normal(*pair)) for label, pair in shapes.items()]
 
