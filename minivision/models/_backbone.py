@@ -21,16 +21,29 @@ class SquareImages:
         return self.in_chans, self.img_size, self.img_size
 
 
+class Images:
+    """A configuration with `in_chans` channels of images whose `img_size` is one number for both sides, or (H, W)."""
+
+    in_chans: int
+    img_size: int | tuple[int, int]
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image."""
+        height, width = (self.img_size, self.img_size) if isinstance(self.img_size, int) else self.img_size
+        return self.in_chans, height, width
+
+
 def check_choice(config: Any, name: str, known: Collection[str]) -> None:
     """ValueError where a setting is none of those that there are."""
     if getattr(config, name) not in known:
         raise ValueError(f"{name} is one of {', '.join(known)}, got {getattr(config, name)!r}")
 
 
-def check_images(operation: str, x: Any, wanted: tuple[int, int, int]) -> None:
-    """ShapeError where x is not a batch of images (C, H, W) of the one shape that a model takes."""
+def check_images(operation: str, x: Any, wanted: tuple[int, int, int], size: str = "H") -> None:
+    """ShapeError where x is not a batch of images (C, H, W) of the one shape that a model takes; size: what img_size may be."""
     if tuple(x.shape[1:]) != wanted:
-        hint = "resize the images, or build the model for them: create_model(..., img_size=H, in_chans=C)"
+        hint = f"resize the images, or build the model for them: create_model(..., img_size={size}, in_chans=C)"
         problem = f"this model takes images (B, {', '.join(map(str, wanted))}), got {tuple(x.shape)}"
         raise ShapeError(operation, problem, f"x {tuple(x.shape)} {x.dtype}", hint)
 

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 from .. import functional as F
 from .. import nn
 from . import vit
-from ._backbone import check_choice
+from ._backbone import check_choice, check_images
 from ._registry import register
 
 STEMS = {"imagenet": (7, 2, True), "small": (3, 1, False)}  # kernel, stride, pooling
@@ -128,7 +128,7 @@ class HybridEmbed(nn.Module):
 
     def forward(self, x: Any) -> Any:
         """(B, C, H, W) -> (B, N, D),  N = H W / P^2"""
-        vit.check_images(x, self.image)
+        check_images("patch_embed", x, self.image, "(H, W)")
         x = self.proj(self.backbone(x))  # (B, D, H/P, W/P)
         return x.flatten(2).transpose(1, 2)  # (B, N, D)
 

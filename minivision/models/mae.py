@@ -21,11 +21,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import nn, random
-from ..errors import ShapeError
+from .. import nn
 from ..optim import layer_decay_groups
 from ..tape import Tensor
 from . import vit
+from ._masking import masking_noise
 from ._positions import fixed_positions
 from ._registry import register
 
@@ -102,15 +102,7 @@ class MaskedAutoencoderViT(nn.Module):
 
         Without noise they follow from config.mask_seed, else from mv.manual_seed's generator.
         """
-        shape = batch, self.patches
-        if noise is None and self.config.mask_seed is not None:
-            noise = np.random.PCG64(self.config.mask_seed).random_raw(batch * self.patches).reshape(shape)
-        elif noise is None or isinstance(noise, np.random.Generator):
-            noise = (noise or random.generator()).random(shape)
-        noise = np.asarray(noise)
-        if noise.shape != shape:
-            hint = "one number for each patch of each image; or pass a numpy.random.Generator"
-            raise ShapeError("masking", f"noise should be {shape}, got {noise.shape}", f"noise {noise.shape}", hint)
+        noise = masking_noise((batch, self.patches), noise, self.config.mask_seed, "patch")
         return random_masking(noise, self.config.visible)
 
     def forward_encoder(self, images: Any, keep: np.ndarray) -> Any:

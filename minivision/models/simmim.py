@@ -23,10 +23,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import nn, random
-from ..errors import ShapeError
+from .. import nn
 from ..tape import Tensor
 from . import swin
+from ._masking import masking_noise
 from ._registry import register
 
 
@@ -89,15 +89,7 @@ class SimMIM(nn.Module):
         follow from config.mask_seed, else from mv.manual_seed's generator.
         """
         rows, columns = self.config.cells
-        shape = batch, rows * columns
-        if noise is None and self.config.mask_seed is not None:
-            noise = np.random.PCG64(self.config.mask_seed).random_raw(math.prod(shape)).reshape(shape)
-        elif noise is None or isinstance(noise, np.random.Generator):
-            noise = (noise or random.generator()).random(shape)
-        noise = np.asarray(noise)
-        if noise.shape != shape:
-            hint = "one number for each cell of each image; or pass a numpy.random.Generator"
-            raise ShapeError("masking", f"noise should be {shape}, got {noise.shape}", f"noise {noise.shape}", hint)
+        noise = masking_noise((batch, rows * columns), noise, self.config.mask_seed, "cell")
         ranks = np.argsort(np.argsort(noise, axis=1, kind="stable"), axis=1)
         hidden = (ranks < self.config.hidden).astype(np.float32).reshape(batch, rows, columns)
         return enlarged(hidden, self.config.mask_patch_size // self.config.patch_size)

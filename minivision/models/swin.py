@@ -23,7 +23,7 @@ import numpy as np
 from .. import functional as F
 from .. import nn
 from ..errors import ShapeError
-from ._backbone import Backbone, FeatureInfo
+from ._backbone import Backbone, FeatureInfo, Images
 from ._mlp import Mlp
 from ._registry import register
 from .shifted_windows import Pair, heads, in_windows, position_bias
@@ -175,7 +175,7 @@ def initialise(module: nn.Module) -> None:
 
 
 @dataclass(frozen=True)
-class SwinConfig:
+class SwinConfig(Images):
     """Section 3.3's numbers, and what a user may change.
 
     embed_dim: C, the first stage's channels; depths, num_heads: blocks and heads of each stage; window_size: M; img_size: one
@@ -210,12 +210,6 @@ class SwinConfig:
             raise ValueError(f"window_size counts patches along a side, at least 1, got {self.window_size}")
         if any(size < 1 or size % self.patch_size for size in self.input_shape[1:]):
             raise ValueError(f"img_size {self.img_size} must be a positive multiple of patch_size {self.patch_size}")
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-        height, width = (self.img_size, self.img_size) if isinstance(self.img_size, int) else self.img_size
-        return self.in_chans, height, width
 
     def dim(self, stage: int) -> int:
         """Channels of a stage."""

@@ -24,9 +24,9 @@ import numpy as np
 
 from .. import functional as F
 from .. import nn
-from ..errors import ShapeError
 from ..recording import no_grad
 from ..tape import Tensor
+from ._backbone import Images, check_images
 from ._registry import register
 from ._resize import can_resize, resize_positions
 
@@ -44,17 +44,9 @@ class PatchEmbed(nn.Module):
 
     def forward(self, x: Any) -> Any:
         """(B, C, H, W) -> (B, N, D),  N = H W / P^2"""
-        check_images(x, self.image)
+        check_images("patch_embed", x, self.image, "(H, W)")
         x = self.proj(x)  # (B, D, H/P, W/P)
         return x.flatten(2).transpose(1, 2)  # (B, N, D)
-
-
-def check_images(x: Any, image: tuple[int, ...]) -> None:
-    """ShapeError where x is not (B, *image), the images that a model was built for."""
-    if tuple(x.shape[1:]) != image:
-        problem = f"this model takes images (B, {', '.join(map(str, image))}), got {tuple(x.shape)}"
-        hint = "resize the images, or build the model for them: create_model(..., img_size=(H, W), in_chans=C)"
-        raise ShapeError("patch_embed", problem, f"x {tuple(x.shape)} {x.dtype}", hint)
 
 
 class Attention(nn.Module):
@@ -188,7 +180,7 @@ def initialise(module: nn.Module) -> None:
 
 
 @dataclass(frozen=True)
-class ViTConfig:
+class ViTConfig(Images):
     """Table 1's columns and what a user may change.
 
     img_size: one number, or (H, W); num_classes: 0 for no head; global_pool: "token" or "avg"; drop_rate: dropout before
@@ -215,12 +207,6 @@ class ViTConfig:
             raise ValueError(f"img_size {self.img_size} must be a positive multiple of patch_size {self.patch_size}")
         if self.global_pool not in ("token", "avg"):
             raise ValueError(f'global_pool is "token" or "avg", got {self.global_pool!r}')
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-        height, width = (self.img_size, self.img_size) if isinstance(self.img_size, int) else self.img_size
-        return self.in_chans, height, width
 
     @property
     def grid(self) -> tuple[int, int]:
