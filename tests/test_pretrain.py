@@ -165,15 +165,17 @@ def test_a_resumed_run_does_not_need_what_it_began_with(spec: str, tmp_path: Pat
 
 def test_pretrain_then_train(spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--data", spec, "--epochs", "1", "--batch-size", "20"]
-    assert main(["pretrain", "mae", "--out", str(tmp_path / "mae"), *options]) == 0
+    assert main(["pretrain", "mae", "--out", str(tmp_path / "mae"), "--augment", *options]) == 0
+    saved = json.loads((tmp_path / "mae" / folder.CONFIG).read_text())
+    assert (saved["augment"], saved["beta2"], PretrainConfig("mae").augment) == (True, 0.95, False)
     first, row, last, _ = capsys.readouterr().out.splitlines()
     assert first.startswith("mae_digits, 229,796 parameters, on mnist: 60 training and 20 test images")
     assert row.startswith("epoch 1/1  loss ")
     assert "right" not in row + last
-    begun = ["--init", str(tmp_path / "mae"), "--labels", "1"]
+    begun = ["--init", str(tmp_path / "mae"), "--labels", "1", "--pool", "avg"]
     assert main(["train", "vit", "--out", str(tmp_path / "vit"), *begun, *options]) == 0
     told = capsys.readouterr().out
-    assert f"begins with 54 of 56 entries from {tmp_path / 'mae' / folder.MODEL}" in told
+    assert f"begins with 52 of 56 entries from {tmp_path / 'mae' / folder.MODEL}" in told
     assert "10 training and 20 test images" in told
 
 

@@ -105,9 +105,10 @@ def _add_setting(parser: ArgumentParser, setting: Any) -> None:
     """--setting VALUE; absent ones stay None, so that a resumed run can tell what was asked for."""
     default = setting.default if setting.default is not MISSING else setting.default_factory()
     flag, name = setting.name.replace("_", "-"), setting.name
-    if default is True:
+    if isinstance(default, bool):
+        word, way = ("no-", "without") if default else ("", "with")
         parser.add_argument(
-            f"--no-{flag}", dest=name, action="store_const", const=False, help=f"without {setting.metadata['help']}"
+            f"--{word}{flag}", dest=name, action="store_const", const=not default, help=f"{way} {setting.metadata['help']}"
         )
     else:
         text = f"{setting.metadata['help']} (default: {'none' if default == '' else default})"
@@ -116,7 +117,7 @@ def _add_setting(parser: ArgumentParser, setting: Any) -> None:
             dest=name,
             metavar=setting.metadata.get("metavar") or {int: "N", float: "X"}.get(type(default), "NAME"),
             type=type(default),
-            choices=setting.metadata.get("choices"),
+            choices=[each for each in setting.metadata.get("choices", ()) if each] or None,
             help=text,
         )
 

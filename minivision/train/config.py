@@ -32,6 +32,7 @@ class RunConfig:
     lr: float = _setting(1.5e-3, "highest learning rate: after the warm-up, before the cosine", at_least=0.0)
     table_lr: float = _setting(10.0, "the learning rate of class token and positions is so many times as high", above=0.0)
     weight_decay: float = _setting(0.05, "AdamW's decay of matrices; biases and norms have none", at_least=0.0)
+    beta2: float = _setting(0.999, "how much of the mean of squared gradients AdamW keeps at each step", at_least=0.0, below=1.0)
     warmup: float = _setting(0.1, "share of the steps in which the learning rate rises", at_least=0.0, below=1.0)
     clip: float = _setting(1.0, "longest gradient; longer ones are scaled down to it", above=0.0)
     seed: int = _setting(0, "decides the split, the first weights, the order and the augmentation", at_least=0)
@@ -58,13 +59,23 @@ class Config(RunConfig):
     label_smoothing: float = _setting(0.1, "share of the target spread over all classes", at_least=0.0, below=1.0)
     drop_path: float = _setting(0.0, "chance of leaving out the last block's branches", at_least=0.0, below=1.0)
     labels: int = _setting(0, "labelled training images of each class; 0: all that there are", at_least=0)
+    pool: str = _setting("", "what a ViT's answer is read from (its own way without)", choices=("", "token", "avg"))
     init: str = _setting("", "weights to begin with: the folder of a run, or a checkpoint", metavar="PATH")
 
 
 @dataclass(frozen=True)
 class PretrainConfig(RunConfig):
-    """Training on masked images, without labels. The defaults are for mae and simmim on digits."""
+    """Training on masked images, without labels. The defaults are for mae and simmim on digits.
 
+    Images are taken as they are: what moves them by parts of a pixel also blurs them, and of a digit little is left then.
+    """
+
+    epochs: int = _setting(100, "passes over the training images", at_least=1)
+    batch_size: int = _setting(64, "images in a step", at_least=1)
+    lr: float = _setting(3e-3, "highest learning rate: after the warm-up, before the cosine", at_least=0.0)
+    table_lr: float = _setting(1.0, "the learning rate of tokens and positions is so many times as high", above=0.0)
+    beta2: float = _setting(0.95, "how much of the mean of squared gradients AdamW keeps at each step", at_least=0.0, below=1.0)
+    augment: bool = _setting(False, "small shifts and rotations of the training images")
     mask_ratio: float = _setting(0.0, "share of the patches that is hidden; 0: the model's own", at_least=0.0, below=1.0)
 
 

@@ -67,7 +67,7 @@ class Trainer:
         self.begun = ""  # in words, what the weights began with
         self.model = self.build(resumed)
         self.batches_per_epoch = -(-len(self.data.train_labels) // config.batch_size)
-        self.optimizer = AdamW(groups(self.model, config), lr=config.lr)
+        self.optimizer = AdamW(groups(self.model, config), lr=config.lr, betas=(0.9, config.beta2))
         steps = config.epochs * self.batches_per_epoch
         self.scheduler = Scheduler(self.optimizer, cosine(steps, int(config.warmup * steps)))
         self.epoch, self.batch, self.seconds = 0, 0, 0.0
@@ -79,7 +79,8 @@ class Trainer:
         check_classifier(self.config.model)
         if self.config.labels:
             self.data = self.data.few(self.config.labels, self.config.seed)
-        model = build_model(self.config.model, self.data, self.config.drop_path)
+        more = {"global_pool": self.config.pool} if self.config.pool else {}
+        model = build_model(self.config.model, self.data, self.config.drop_path, **more)
         if self.config.init and not resumed:
             self.begun = initial.begin_from(model, self.config.init)
         return model
