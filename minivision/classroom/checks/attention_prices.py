@@ -9,7 +9,6 @@ import numpy as np
 from ..expect import expect
 from ..proxy import Student
 
-
 Asked = list[tuple[str, list[tuple[int, ...]]]]  # an operation and its operands' shapes
 FITTING: Asked = [
     ("linear", [(2, 5, 3), (4, 3)]),
