@@ -55,7 +55,11 @@ MACS: dict[str, Callable[..., int]] = {
 
 
 def _product(name: str, arrays: tuple[Any, ...]) -> tuple[int, ...] | None:
-    """The shape of a linear layer's, a matrix product's or attention's result; None where the operands do not fit."""
+    """The shape of a linear layer's, a matrix product's or attention's result; None where the operands do not fit.
+
+    linear: x (*, I) and W (O, I) give (*, O), whatever else there is. matmul: (..., M, K) and (..., K, N) give (..., M, N).
+    attention: q (..., M, D), k (..., N, D) and v (..., N, E) give (..., M, E). Leading axes broadcast; vectors are left alone.
+    """
     a, b, *others = (array.shape for array in arrays[: 3 if name == "attention" else 2])
     if name == "linear":
         return (*a[:-1], b[0]) if a[-1:] == b[1:] else None
