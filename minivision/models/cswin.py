@@ -59,7 +59,7 @@ class LePEAttention(nn.Module):
 
     def inside(self, qkv: Any) -> Any:
         """Eq. 9 in windows that are cut already.  (windows, h, w, 3 C) -> (windows, h, w, C)"""
-        M, h, w, C = *qkv.shape[:3], qkv.shape[3] // 3
+        (M, h, w), C = qkv.shape[:3], qkv.shape[3] // 3
         q, k, v = qkv.reshape(M, h * w, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)  # (M, heads, h w, D)
         y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(M, h, w, C)
         return y + self.get_v(qkv[..., 2 * C :].permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
@@ -141,8 +141,8 @@ class CSWinTransformer(Backbone):
                 self.add_module(f"merge{i}", Merge(config.dim(i - 1)))
             sizes = config.dim(i), config.num_heads[i], config.width(i), config.mlp_ratio, config.qkv_bias
             self.add_module(f"stage{i + 1}", nn.Sequential(*(Block(*sizes, rate) for rate in each.tolist())))
-        self.norm = nn.LayerNorm(config.dim(i))
-        self.head = nn.Linear(config.dim(i), config.num_classes) if config.num_classes else nn.Identity()
+        self.norm = nn.LayerNorm(config.dim(len(rates) - 1))
+        self.head = nn.Linear(config.dim(len(rates) - 1), config.num_classes) if config.num_classes else nn.Identity()
         self.apply(initialise)
 
     @property
