@@ -58,7 +58,11 @@ class LePEAttention(nn.Module):
         self.get_v = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
 
     def inside(self, qkv: Any) -> Any:
-        """Eq. 9 in windows that are cut already.  (windows, h, w, 3 C) -> (windows, h, w, C)"""
+        """Eq. 9 in windows that are cut already.  (windows, h, w, 3 C) -> (windows, h, w, C)
+
+        The last axis of qkv holds C queries, C keys, C values; of each, a head has D = C / num_heads channels side by side.
+        get_v is the convolution with its bias, of maps (windows, C, h, w).
+        """
         (M, h, w), C = qkv.shape[:3], qkv.shape[3] // 3
         q, k, v = qkv.reshape(M, h * w, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)  # (M, heads, h w, D)
         y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(M, h, w, C)
