@@ -45,7 +45,7 @@ def reach(function, shape, at):
 
 
 def definition(attention, qkv, group):
-    """Eq. 9 for every patch among those of its own group, by loops.  qkv (B, H, W, 3 C), group (H, W) -> (B, H, W, C)"""
+    """LePE attention of every patch among those of its group, by loops.  qkv (B, H, W, 3 C), group (H, W) -> (B, H, W, C)"""
     B, H, W, C3 = qkv.shape
     C, D = C3 // 3, C3 // (3 * attention.num_heads)
     weight, bias = (attention.get_v.weight.numpy()[:, 0], attention.get_v.bias.numpy())
@@ -154,7 +154,7 @@ def test_a_map_that_stripes_do_not_divide_is_padded_around_with_zeros():
 
 
 def trunk_macs(config):
-    """Section 3.2: a block's attention costs H W C (4 C + sw H + sw W), its convolution 9 H W C, the two layers 8 H W C^2."""
+    """A block's attention costs H W C (4 C + sw H + sw W), its convolution 9 H W C, the two layers 8 H W C^2."""
     total = 0
     for i, depth in enumerate(config.depths):
         side, C, P = config.img_size // (config.patch_size << i), config.dim(i), config.patch_size
@@ -165,7 +165,7 @@ def trunk_macs(config):
 
 
 @pytest.mark.parametrize("config", [TINY, ONE, replace(TINY, embed_dim=8, num_heads=(2, 2, 2, 2), img_size=448)])
-def test_the_cost_is_that_of_section_3(config):
+def test_the_cost_is_the_paper_s(config):
     model = mv.create_model("cswin_tiny_224", **{**vars(config), "num_classes": 0})
     assert mv.profile(model, config.input_shape).macs == trunk_macs(config)
 

@@ -80,7 +80,7 @@ for side, sw in ((56, 1), (28, 2), (14, 7)):
 # --------------------------------
 #
 # Attention does not know where a patch lies. Swin adds a number to the score of each displacement. CSWin adds a convolution of
-# the values to what attention returns (section 3.3): inside of every stripe, with zeros beyond its border. Here for one head:
+# the values to what attention returns: inside of every stripe, with zeros beyond its border. Here for one head:
 #
 # .. math:: y = \operatorname{softmax}\big(q k^\top / \sqrt{D}\big)\, v + \operatorname{DWConv}_{3 \times 3}(v) .
 

@@ -29,7 +29,7 @@ Pair = tuple[int, int]
 
 
 def cross(size: Pair, width: int) -> list[Pair]:
-    """Section 3.2: the windows (rows, columns) of the two halves of the heads on a map of that size (H, W): vertical stripes,
+    """The windows (rows, columns) of the two halves of the heads on a map of that size (H, W): vertical stripes,
     which are `width` columns wide, and horizontal ones, `width` rows high; each is as long as the map.
     """
     return [(size[0], width), (width, size[1])]
@@ -47,7 +47,7 @@ def halves(qkv: Any, parts: int) -> list[Any]:
 
 
 class LePEAttention(nn.Module):
-    """Section 3.3, eq. 9: y = softmax(q k^T / sqrt(D)) v + DWConv(v) inside every window: positions act on the values.
+    """y = softmax(q k^T / sqrt(D)) v + DWConv(v) inside every window: positions act on the values (LePE).
 
     The convolution, 3 x 3 and depthwise, sees zeros beyond the border of its window.
     """
@@ -58,7 +58,7 @@ class LePEAttention(nn.Module):
         self.get_v = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
 
     def inside(self, qkv: Any) -> Any:
-        """Eq. 9 in windows that are cut already.  (windows, h, w, 3 C) -> (windows, h, w, C)
+        """y = softmax(q k^T / sqrt(D)) v + DWConv(v) in windows that are cut already.  (windows, h, w, 3 C) -> (windows, h, w, C)
 
         The last axis of qkv holds C queries, C keys, C values; of each, a head has D = C / num_heads channels side by side.
         get_v is the convolution with its bias, of maps (windows, C, h, w).
@@ -80,7 +80,7 @@ class LePEAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """Eq. 10: z' = Attention(LN(z)) + z,  z = MLP(LN(z')) + z'; in training each branch may be left out (drop path).
+    """z' = Attention(LN(z)) + z,  z = MLP(LN(z')) + z'; in training each branch may be left out (drop path).
 
     width: of the stripes, or None for one window as large as the map, as in the last stage.
     """
@@ -97,7 +97,7 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
 
     def attention(self, x: Any) -> Any:
-        """Eq. 4: the halves attend in their own stripes, and one linear layer mixes them.  (B, H, W, C) -> the same"""
+        """The halves attend in their own stripes, and one linear layer mixes them.  (B, H, W, C) -> the same"""
         size: Pair = tuple(x.shape[1:3])
         windows = [size] if self.width is None else cross(size, self.width)
         parts = zip(self.attns, halves(self.qkv(x), len(windows)), windows, strict=True)
@@ -118,7 +118,7 @@ class ChannelsLast(nn.Module):
 
 
 class Merge(nn.Module):
-    """Section 3.4: between stages, a convolution of 3 x 3 and stride 2, and a LayerNorm.  (B, H, W, C) -> (B, H/2, W/2, 2 C)"""
+    """Between stages, a convolution of 3 x 3 and stride 2, and a LayerNorm.  (B, H, W, C) -> (B, H/2, W/2, 2 C)"""
 
     def __init__(self, dim: int) -> None:
         super().__init__()

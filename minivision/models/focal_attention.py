@@ -1,4 +1,4 @@
-"""Focal self-attention: finely to what is near, coarsely to what is far (Yang et al. 2021, arXiv 2107.00641, section 3.2)."""
+"""Focal self-attention: finely to what is near, coarsely to what is far (Yang et al. 2021, arXiv 2107.00641)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def margin(window: int, expand: int) -> np.ndarray:
 
 
 def pooled(windows: Any, weight: Any, bias: Any) -> Any:
-    """Section 3.2: one token for each window, a weighted sum of its patches, with the same weights for all channels.
+    """One token for each window, a weighted sum of its patches, with the same weights for all channels.
 
     windows (..., M^2, C), weight (1, M^2), bias (1) -> (..., C)
     """
@@ -37,7 +37,8 @@ def pooled(windows: Any, weight: Any, bias: Any) -> Any:
 def displacements(queries: int, keys: int) -> np.ndarray:
     """The row of a bias table for a patch of a window of M x M and a cell of F x F.  -> (M^2, F^2) of whole numbers
 
-    (dh + F - 1) (M + F - 1) + dw + F - 1, where d is the patch's place (row, column) in its window less the cell's in its own.
+    M = queries, F = keys: (dh + F - 1) (M + F - 1) + dw + F - 1, where (dh, dw) is the patch's place (row, column) in its window
+    less the cell's in the region.
     """
     (i, j), (r, s) = (np.indices((side, side)).reshape(2, -1) for side in (queries, keys))
     dh, dw = i[:, None] - r, j[:, None] - s
@@ -46,7 +47,7 @@ def displacements(queries: int, keys: int) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def keys_of(grid: Pair, window: int, expand: int, region: int) -> tuple[np.ndarray, np.ndarray]:
-    """Section 3.2: which tokens the queries of each window see, and which of them are none.  -> two of (P Q, K)
+    """Which tokens the queries of each window see, and which of them are none.  -> two of (P Q, K)
 
     The tokens are the patches of all P x Q windows = grid, window by window, each row by row: M^2 of the first, of the second,
     ...; then, one for each window, the pooled ones. A window sees its own patches, its `margin`, around the map's borders, and
@@ -74,7 +75,7 @@ class Tables(nn.Module):
 
 
 class FocalAttention(nn.Module):
-    """Eq. 2-3: softmax(q k^T / sqrt(D) + B) v for every window's queries among its fine and its pooled keys."""
+    """softmax(q k^T / sqrt(D) + B) v for every window's queries among its fine and its pooled keys."""
 
     def __init__(self, dim: int, num_heads: int, window: int, expand: int, region: int, qkv_bias: bool) -> None:
         super().__init__()
