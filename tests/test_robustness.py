@@ -171,6 +171,16 @@ def test_shuffling_moves_whole_patches(pixels: np.ndarray, rng: np.random.Genera
         assert not same or len(orders) == 1
 
 
+def test_patches_go_where_the_order_says(pixels: np.ndarray, rng: np.random.Generator) -> None:
+    for grid in [(2, 3), (4, 2)]:
+        order = rng.integers(0, grid[0] * grid[1], (5, grid[0] * grid[1]))  # some come twice
+        after = parts(R.arrange_patches(pixels, order, grid), grid)
+        before = parts(pixels, grid)
+        assert after == [[old[k] for k in row] for old, row in zip(before, order.tolist(), strict=True)]
+    with pytest.raises(mv.ShapeError, match=r"order is \(N, rows columns\), here \(5, 6\), got \(5, 4\)"):
+        R.arrange_patches(pixels, np.zeros((5, 4), int), (2, 3))
+
+
 def test_shifts_against_loops(pixels: np.ndarray, rng: np.random.Generator) -> None:
     for down, right in [(0, 0), (2, -3), (-7, 11), (rng.integers(-7, 8, 5), rng.integers(-11, 12, 5))]:
         black, edge = R.shift_pictures(pixels, down, right), R.shift_pictures(pixels, down, right, edge=True)

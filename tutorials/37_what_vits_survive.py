@@ -118,7 +118,7 @@ assert gaps[1] < 1e-12 < 1e-3 < gaps[0]
 # chosen from the same three, for each kind by held-out pictures. No picture is damaged in training.
 
 RATES = (0.002, 0.006) if lesson.quick() else (0.002, 0.006, 0.018)
-KINDS = {"ViT": EPOCHS, "CNN, brief": max(1, 2 * EPOCHS // 7), "CNN, as long": EPOCHS}  # epochs
+KINDS = {"ViT": EPOCHS, "brief CNN": max(1, 2 * EPOCHS // 7), "long CNN": EPOCHS}  # epochs
 
 
 def trained(kind, lr, seed):
@@ -229,8 +229,7 @@ kept = {name: {kind: np.array([curve.kept[1:].mean() for curve in several]) for 
         for name, each in curves.items()} | {"no texture": bare, "shape bias": bias}  # fmt: skip
 places = {"ahead": [], "neither": [], "behind": []}
 for name, found in kept.items():
-    own, others = found["ViT"], np.concatenate([found[kind] for kind in list(KINDS)[1:]])
-    more = np.mean(own[:, None] > others)  # of all pairs
+    more = np.mean(found["ViT"][:, None] > np.concatenate([found[kind] for kind in list(KINDS)[1:]]))  # of all pairs
     place = "ahead" if more >= 0.9 else "behind" if more <= 0.1 else "neither"
     places[place].append(f"{name} " + " / ".join(f"{values.mean():.0%}" for values in found.values()))
     print(f"{place}: {name},", {kind: f"{values.min():.0%} to {values.max():.0%}" for kind, values in found.items()})
@@ -238,13 +237,14 @@ best = {name for name, found in kept.items() if np.argmax([values.mean() for val
 assert lesson.quick() or ({"random", "least salient", "shape bias"} <= best and "moved" not in best)
 told = "; ".join(f"{place}: {', '.join(names)}" for place, names in places.items() if names)
 whole = ", ".join(f"{kind} {values.min():.0%} to {values.max():.0%}" for kind, values in clean.items())
-holds = len(places["ahead"]) == len(kept)
 lesson.claim("V11", f"drawn pictures, {SEEDS} seeds; undamaged right: {whole}. Kept by {' / '.join(KINDS)}; the ViT is {told}",
-             "holds at this scale" if holds else "does not hold here")  # fmt: skip
+             "does not hold here" if any([*places.values()][1:]) else "holds at this scale")  # fmt: skip
 
 # %%
+# Black that fits the tokens, and shapes: there the ViT is ahead as in the paper. Where *place* matters, in moves, it is not.
+#
 # Exercises
 # ---------
 #
-# ``minivision exercise start ID``: ``random-patches``, which to drop; ``salient-patches``, by what they hold together;
-# ``shuffle-patches``, cut up and put together; ``shape-bias``, which cue decided.
+# ``minivision exercise start ID``: ``drop-patches``, black squares; ``salient-patches``, which to drop, by what they hold;
+# ``arrange-patches``, cut up and put together anew; ``shape-bias``, which cue decided.

@@ -26,10 +26,10 @@ def random_patches(count: int, grid: Grid, drop: int | float, rng: np.random.Gen
     """
     patches = grid[0] * grid[1]
     share = isinstance(drop, (float, np.floating))
-    dropped = round(float(drop) * patches) if share and 0.0 <= drop <= 1.0 else drop
-    if not 0 <= dropped <= patches or (share and not 0.0 <= drop <= 1.0):
+    if not 0 <= drop <= (1.0 if share else patches):
         told = f"a whole number from 0 to the {patches} patches of the grid {grid}, or a float from 0.0 to 1.0"
         raise ValueError(f"random_patches: drop is {told}, got {drop!r}")
+    dropped = round(float(drop) * patches) if share else drop
     places = rng.random((1 if same else count, patches)).argsort(axis=1).argsort(axis=1)  # each row a random order
     return np.broadcast_to(places < dropped, (count, patches)).reshape(count, *grid)
 
@@ -81,12 +81,29 @@ def shuffle_patches(pixels: np.ndarray, grid: Grid, rng: np.random.Generator, sa
     Every picture has an order of its own, or with `same` all have one. A grid of (1, 1) changes nothing; the finer the grid, the
     less is left of shapes, while what is inside a patch stays. ShapeError where the grid does not divide H and W.
     """
-    height, width = _patch_size("shuffle_patches", pixels, grid)
+    _patch_size("shuffle_patches", pixels, grid)
+    shape = len(pixels), grid[0] * grid[1]
+    order = rng.random((1, shape[1]) if same else shape).argsort(axis=1)
+    return arrange_patches(pixels, np.broadcast_to(order, shape), grid)
+
+
+def arrange_patches(pixels: np.ndarray, order: np.ndarray, grid: Grid) -> np.ndarray:
+    """pixels (N, C, H, W), put together anew from their patches; a copy of the same element type.
+
+    Patches and their places are counted in reading order, from 0: left to right in the first of the rows, then the next row. In
+    picture n, place k gets the patch number order[n, k]. order (N, rows columns) of whole numbers; grid: (rows, columns), each
+    patch being H / rows high and W / columns wide. ShapeError where these do not fit together.
+    """
+    height, width = _patch_size("arrange_patches", pixels, grid)
     n, c, (rows, columns) = len(pixels), pixels.shape[1], grid
+    if order.shape != (n, rows * columns):
+        hint = "give each picture a row: an order of all its patches"
+        problem = f"order is (N, rows columns), here {(n, rows * columns)}, got {order.shape}"
+        raise ShapeError("arrange_patches", problem, _told(pixels, order=order), hint)
     patches = pixels.reshape(n, c, rows, height, columns, width).transpose(0, 2, 4, 1, 3, 5)  # (N, rows, columns, C, h, w)
     patches = patches.reshape(n, rows * columns, c, height, width)
-    order = np.broadcast_to(rng.random((1 if same else n, rows * columns)).argsort(axis=1), (n, rows * columns))
-    patches = np.take_along_axis(patches, order[:, :, None, None, None], axis=1).reshape(n, rows, columns, c, height, width)
+    patches = np.take_along_axis(patches, order[:, :, None, None, None], axis=1)
+    patches = patches.reshape(n, rows, columns, c, height, width)
     return patches.transpose(0, 3, 1, 4, 2, 5).reshape(pixels.shape)
 
 
