@@ -98,6 +98,9 @@ def test_mass_is_not_a_share_of_patches() -> None:
     assert R.salient_patches(saliency, 0.5)[0].tolist() == [[True, False], [False, False]]
     assert R.salient_patches(saliency, 0.7)[0].tolist() == [[True, True], [False, False]], "equal ones in reading order"
     assert R.salient_patches(saliency, 0.25, salient=False)[0].tolist() == [[False, True], [True, False]]
+    equal = R.salient_patches(np.ones((1, 8, 8)), 0.5)[0]
+    assert equal[:4].all()
+    assert not equal[4:].any()
     assert R.salient_patches(saliency, 0.0).sum() == 0
     assert R.salient_patches(saliency, 1.0).all()
 
@@ -245,6 +248,8 @@ def test_cue_pictures_differ_only_where_the_shape_is() -> None:
     differ = (plain != textured).any(1)
     assert np.all(differ.mean((1, 2)) < 0.6)
     assert np.all(differ.any((1, 2)))
+    squares = [R.cue_pictures(np.ones(60, int), np.full(60, t), 3, 24).mean() for t in (PLAIN, 0, 1)]
+    assert np.ptp(squares) < 1, "as bright as textures are in the mean"
     other = R.cue_pictures(shapes[::-1], np.full(6, PLAIN), 5, 24)
     np.testing.assert_array_equal(other[:, :, 0, 0], plain[:, :, 0, 0])  # a corner, which no shape reaches
     assert not np.array_equal(R.cue_pictures(shapes, shapes, 6, 24), R.cue_pictures(shapes, shapes, 5, 24))
@@ -346,6 +351,10 @@ def test_a_curve_over_saliency(corners: tuple[Corner, Dataset]) -> None:
     assert found.accuracy.tolist() == [1.0, 1.0, 0.5]
     away = R.drop_curve(model, data, (2, 2), [0.5], saliency, offset=1)
     assert away.accuracy.tolist() == [1.0], "the black patch begins one pixel beside the corner"
+    with pytest.raises(mv.ShapeError, match=r"saliency is \(N, 4, 4\), as the grid"):
+        R.drop_curve(model, data, (4, 4), [0.5], saliency)
+    with pytest.raises(mv.ShapeError, match="200 pictures, but patches for 1"):
+        R.drop_curve(model, data, (2, 2), [0.5], saliency[:1])
 
 
 def test_curves_over_shuffles_and_shifts(corners: tuple[Corner, Dataset]) -> None:
@@ -356,9 +365,28 @@ def test_curves_over_shuffles_and_shifts(corners: tuple[Corner, Dataset]) -> Non
     assert 0.4 < found.accuracy[1] < 0.7
     found = R.shift_curve(model, data, [0, 1])
     assert found.accuracy[0] == 1.0
-    toward = 5 / 8  # of the directions, down or right: the corner becomes black
-    assert abs(found.accuracy[1] - (1 - toward) / 2 - toward / 2) < 0.1
-    assert R.shift_curve(model, data, [1], edge=True).accuracy[0] > found.accuracy[1]
+    assert 0.35 < found.accuracy[1] < 0.65  # bright stays bright in 3 of 8 directions, black black in 5
+    assert R.shift_curve(model, data, [0, 1], edge=True).accuracy[1] > found.accuracy[1]
+    for curve, levels in (R.shuffle_curve, [(8, 8)]), (R.shift_curve, [1]):
+        assert curve(model, data, levels).accuracy == curve(model, data, levels, seed=0).accuracy
+        assert len({float(curve(model, data, levels, seed=seed).accuracy[0]) for seed in range(4)}) > 1
+
+
+def test_every_picture_is_moved_in_any_of_eight_directions(corners: tuple[Corner, Dataset]) -> None:
+    _, data = corners
+    pixels = np.zeros((200, 1, 8, 8), np.uint8)
+    pixels[:, :, 4, 4] = 16
+    seen: list[np.ndarray] = []
+
+    class Middle(nn.Module):
+        def forward(self, x: Any) -> Any:
+            seen.append(x.numpy()[:, 0] > 0)
+            return mv.tensor(np.stack([seen[-1][:, 4, 4], ~seen[-1][:, 4, 4]], 1).astype(np.float32))
+
+    marked = replace(data, train_pixels=pixels, test_pixels=pixels, test_labels=np.zeros(200, int))
+    found = R.shift_curve(Middle(), marked, [2])
+    assert (found.clean, found.accuracy.tolist()) == (1.0, [0.0])
+    assert {tuple(at[1:]) for at in np.argwhere(seen[0])} == {(y, x) for y in (2, 4, 6) for x in (2, 4, 6)} - {(4, 4)}
 
 
 def test_any_damage_and_what_is_none(corners: tuple[Corner, Dataset]) -> None:
@@ -369,8 +397,19 @@ def test_any_damage_and_what_is_none(corners: tuple[Corner, Dataset]) -> None:
         seen.append((level, rng.random()))
         return pixels * (level == "none") - 5.0 * (level == "all")
 
+    inputs: list[np.ndarray] = []
+
+    class Watch(Corner):
+        def forward(self, x: Any) -> Any:
+            inputs.append(x.numpy())
+            return super().forward(x)
+
+    R.accuracy_curve(Watch(0.0), data, lambda pixels, level, rng: pixels + level, [-100.0, 100.0])
+    ends = data.standardise(np.array([[[[0.0]]], [[[16.0]]]])).ravel()
+    assert np.unique(inputs[0]).tolist() == [ends[0]], "what is darker than black is black"
+    assert np.unique(inputs[1]).tolist() == [ends[1]], "what is brighter than white is white"
     found = R.accuracy_curve(model, data, damage, ["none", "all"], batch_size=64)
-    assert found.accuracy.tolist() == [1.0, 0.5], "what is darker than black is black"
+    assert found.accuracy.tolist() == [1.0, 0.5]
     assert found.kept.tolist() == [1.0, 0.5]
     R.accuracy_curve(model, data, damage, ["none", "all"])
     assert seen[:2] == seen[2:]

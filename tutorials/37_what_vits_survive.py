@@ -18,7 +18,7 @@ import minivision as mv
 from minivision import functional as F
 from minivision import lesson, models, nn, robustness, schedule, train
 from minivision.models import resnet, vit
-from minivision.plot.robustness import draw_curves, draw_samples
+from minivision.plot.robustness import COLOURS, draw_curves, draw_samples
 
 mv.set_num_threads(1)  # so small a network is not worth a second thread
 rng = np.random.default_rng(0)
@@ -213,8 +213,8 @@ clean = {kind: np.array([right(model, data.test_pixels, data.test_labels) for mo
 bare = {kind: np.array([right(model, plain, data.test_labels) for model in runs[kind]]) / clean[kind] for kind in KINDS}
 figure, axes = plt.subplots(1, 2, figsize=(7, 2.4), layout="constrained", sharey=True)
 for axis, found, words in zip(axes, (bias, bare), ("shape bias", "accuracy kept, no texture"), strict=True):
-    for kind, values in found.items():
-        axis.barh(kind, values.mean(), color="#2b6ca3" if kind == "ViT" else "#e07b39", alpha=0.5)
+    for (kind, values), colour in zip(found.items(), COLOURS, strict=False):
+        axis.barh(kind, values.mean(), color=colour, alpha=0.5)
         axis.plot(values, [kind] * SEEDS, "k.", markersize=5)
     axis.set(xlim=(0, 1), xlabel=f"{words} (dots: seeds)", ylim=(2.6, -0.6))
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..data import Dataset
+from ..errors import ShapeError
 from ..train import predict
 from .damage import drop_patches, random_patches, salient_patches, shift_pictures, shuffle_patches
 
@@ -74,6 +75,12 @@ def drop_curve(
     the shares of patches that were dropped in fact. ShapeError where grid, saliency and pictures do not fit; ValueError for
     amounts outside 0 to 1.
     """
+    if saliency is not None and np.shape(saliency)[1:] != tuple(grid):
+        hint = (
+            "take saliency on the grid: attention_saliency of a network whose patches are the grid's, or grid=saliency.shape[1:]"
+        )
+        told = f"grid {tuple(grid)}, saliency {np.shape(saliency)}"
+        raise ShapeError("drop_curve", f"saliency is (N, {grid[0]}, {grid[1]}), as the grid", told, hint)
     lost: list[float] = []
 
     def damage(pixels: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarray:

@@ -30,7 +30,7 @@ def random_patches(count: int, grid: Grid, drop: int | float, rng: np.random.Gen
         told = f"a whole number from 0 to the {patches} patches of the grid {grid}, or a float from 0.0 to 1.0"
         raise ValueError(f"random_patches: drop is {told}, got {drop!r}")
     dropped = round(float(drop) * patches) if share else drop
-    places = rng.random((1 if same else count, patches)).argsort(axis=1).argsort(axis=1)  # each row a random order
+    places = rng.random((1 if same else count, patches)).argsort(axis=1)  # each row is 0, 1, ... in a random order
     return np.broadcast_to(places < dropped, (count, patches)).reshape(count, *grid)
 
 
