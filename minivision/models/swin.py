@@ -235,7 +235,7 @@ DIGITS: dict[str, Any] = {"window_size": 4, "patch_size": 1, "img_size": 8, "in_
 @register("swin_small_patch4_window7_224", SwinConfig(*SMALL, 0.3), params=49_606_258, macs=8_740_875_264)
 @register("swin_base_patch4_window7_224", SwinConfig(*BASE, 0.5), params=87_768_224, macs=15_430_946_816)
 @register("swin_large_patch4_window7_224", SwinConfig(*LARGE, 0.2), params=196_532_476, macs=34_475_759_616)
-@register("swin_digits", SwinConfig(32, (2, 2), (2, 4), **DIGITS))
+@register("swin_digits", SwinConfig(32, (2, 2), (2, 4), **DIGITS), alias="swin")
 def build(config: SwinConfig) -> SwinTransformer:
     """A Swin Transformer of the given configuration."""
     return SwinTransformer(config)
