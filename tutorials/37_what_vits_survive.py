@@ -241,7 +241,7 @@ lesson.claim("V11", f"drawn pictures, {SEEDS} seeds; undamaged right: {whole}. K
              "does not hold here" if any([*places.values()][1:]) else "holds at this scale")  # fmt: skip
 
 # %%
-# Black that fits the tokens, and shapes: there the ViT is ahead as in the paper. Where *place* matters, in moves, it is not.
+# Random black in the grid, and shapes: the ViT is ahead there, as in the paper. Where places count, in moves, it is behind.
 #
 # Exercises
 # ---------
