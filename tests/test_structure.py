@@ -21,7 +21,7 @@ LAYERS = [
     ["ops"],
     ["functional", "tensors"],
     ["nn"],
-    ["_optimizer", "optim", "schedule", "foreign", "pickles", "torch_file", "checkpoint", "published", "profile", "data"],
+    ["_optimizer", "optim", "schedule", "foreign", "pickles", "torch_file", "checkpoint", "published", "profile", "data", "text"],
     ["models"],
     ["gradcheck", "proof", "bench", "plot", "probe", "train"],
     ["doctor", "lesson", "classroom"],
