@@ -45,6 +45,7 @@ PARENTS = {  # a model file imports no sibling but what its paper builds on
     "inception_resnet_v2": {"inception_v4"},
     "swin": {"shifted_windows"},
     "swin_v2": {"shifted_windows", "swin"},
+    "focal": {"focal_attention"},
     "simmim": {"swin"},
     "token_mixers": {"vit"},
     "metaformer": {"token_mixers"},

@@ -39,11 +39,12 @@ sys.path[:0] = [str(TESTS), str(TESTS / "golden")]
 compare, miniatures = importlib.import_module("golden.compare"), importlib.import_module("miniatures")
 
 CLONES = {"acnet": "ACNet", "cdcn": "CDCN", "csra": "CSRA", "micronet": "micronet", "nonlocal_net": "Non-local_pytorch"}
+CLONES |= {"cswin": "CSWin-Transformer", "focal": "Focal-Transformer"}
 MAKERS = {"vit": "make_golden", "inception_v4": "make_inception", "inception_resnet_v2": "make_inception"}  # others: make_PAPER
 SIDE = 96  # pixels, from which a stride of 32 leaves 3 x 3
 SIDES = {"inception_*": 139, "selecsls*": 128}  # that leave more than one place
-OWN = ("alexnet", "vgg*", "micronet*", "*it_*", "swin*", "simmim*", "mixer*", "*former*", "sasa*", "axial*", "attention*")
-# models that are looked at on images of their own size
+OWN = ("alexnet", "vgg*", "micronet*", "*it_*", "*swin*", "focal*", "simmim*", "mixer*", "*former*", "sasa*", "axial*")
+OWN += ("attention*",)  # models that are looked at on images of their own size
 EVALUATED = ("dynamic_vit*",)  # in training mode they draw lots; golden/dynamic_vit.npz has a pass in which both draw the same
 FEWER: dict[str, dict[str, int]] = {  # blocks, which are all alike, of models that are larger than 16 GB
     "mae_vit_large*": {"depth": 16}, "mae_vit_huge*": {"depth": 8}, "igpt_medium": {"n_layer": 12}, "igpt_large": {"n_layer": 6},
