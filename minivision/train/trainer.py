@@ -57,15 +57,16 @@ class Tally:
 class Trainer:
     """One run of a Config. `epoch` and `batch` say what comes next; `tally` holds this epoch's figures, `rows` those before.
 
-    resumed: the state of an earlier run will be restored, so that weights to begin with are not read. What is asked about an
-    image is in the methods down to `results`, which pretrain.Pretrainer has of its own.
+    dataset, model: in place of those that the configuration names. resumed: the state of an earlier run will be restored, so that
+    weights to begin with are not read. What is asked about an image is in the methods down to `results`, which
+    pretrain.Pretrainer has of its own.
     """
 
-    def __init__(self, config: Any, dataset: data.Dataset | None = None, resumed: bool = False) -> None:
+    def __init__(self, config: Any, dataset: data.Dataset | None = None, resumed: bool = False, model: Any | None = None) -> None:
         random.manual_seed(config.seed)
         self.config, self.data = config, dataset or data.load(config.data, config.seed)
         self.begun = ""  # in words, what the weights began with
-        self.model = self.build(resumed)
+        self.model = model or self.build(resumed)
         self.batches_per_epoch = -(-len(self.data.train_labels) // config.batch_size)
         self.optimizer = AdamW(groups(self.model, config), lr=config.lr, betas=(0.9, config.beta2))
         steps = config.epochs * self.batches_per_epoch
