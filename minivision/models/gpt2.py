@@ -174,7 +174,9 @@ class GPT2(nn.Module):
         found = {key: a for key, a in found.items() if not key.endswith((".attn.bias", ".attn.masked_bias"))}
         head, table = found.pop("lm_head.weight", None), found.get("transformer.wte.weight")
         if head is not None and table is not None and not np.array_equal(head, table):
-            raise CheckpointError("lm_head.weight is not the table of tokens, transformer.wte.weight: this model has one for both")
+            raise CheckpointError(
+                "lm_head.weight is not the table of tokens, transformer.wte.weight: this model has one for both"
+            )
         return found
 
 
@@ -202,7 +204,7 @@ class GPT2Config:
 
     @property
     def branch_std(self) -> float:
-        """Section 2.3: how the last matrix of a branch starts, so that the sum of all 2 n_layer does not grow with their number."""
+        """Section 2.3: how the last matrix of a branch starts: so the sum of all 2 n_layer does not grow with their number."""
         return 0.02 / float(np.sqrt(2 * self.n_layer))
 
     @property

@@ -27,7 +27,9 @@ class Logits(torch.nn.Module):
     Its own forward pass looks at values to choose a mask, which the counter of operations has none of: `check` holds both equal.
     """
 
-    def __init__(self, name: str, n_layer: int | None = None, n_positions: int | None = None, vocab_size: int | None = None) -> None:
+    def __init__(
+        self, name: str, n_layer: int | None = None, n_positions: int | None = None, vocab_size: int | None = None
+    ) -> None:
         super().__init__()
         width, layers, heads, positions, tokens = SIZES[name]
         config = transformers.GPT2Config(
