@@ -21,9 +21,9 @@ LAYERS = [
     ["ops"],
     ["functional", "tensors"],
     ["nn"],
-    ["_optimizer", "optim", "schedule", "foreign", "pickles", "torch_file", "checkpoint", "published", "profile", "data"],
+    ["_optimizer", "optim", "schedule", "foreign", "pickles", "torch_file", "checkpoint", "published", "profile", "data", "text"],
     ["models"],
-    ["gradcheck", "proof", "bench", "plot", "probe", "robustness", "train"],
+    ["generate", "gradcheck", "proof", "bench", "plot", "probe", "robustness", "train"],
     ["doctor", "lesson", "classroom"],
     ["cli"],
 ]
