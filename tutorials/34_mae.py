@@ -121,7 +121,7 @@ lesson.claim("M3", f"the encoder takes {share[0]:.1%} of the multiply-adds that 
 #
 # A masked autoencoder of two blocks, 32 wide, is trained on all training digits, without labels; it sees 4 of 4 x 4 patches.
 
-SEEDS, BEFORE, STEPS, SHOTS = (range(1), 10, 4, (5,)) if lesson.quick() else (range(3), 900, 100, (2, 5, 20))
+SEEDS, BEFORE, STEPS, SHOTS = (range(1), 10, 4, (5,)) if lesson.quick() else (range(3), 900, 120, (5, 20))
 
 
 def descend(loss, model, count, size, lr, steps):  # loss(numbers of a batch); all of `count` in turn -> losses
@@ -164,7 +164,7 @@ for column, (title, several) in zip(axes.T, columns, strict=True):
 figure.suptitle("Digits that were never seen (blue: hidden)", fontsize=11)
 
 # %%
-# With half of the patches the digit is there. With four, as in training, some strokes are right and others blurred; with two it
+# With half of the patches most digits can be read. With four, as in training, strokes are guessed and blurred; with two it
 # paints little but the mean digit: of all that could be there, the squared error asks for the mean.
 #
 # A few labels
@@ -172,7 +172,7 @@ figure.suptitle("Digits that were never seen (blue: hidden)", fontsize=11)
 #
 # What is it worth? A few labelled digits of each class, and two networks of one shape: one begins with the pre-trained weights,
 # the other with those that pre-training began with. Images and steps are the same; each has its own learning rate, chosen on a
-# fifth of the training images, whose labels nothing else uses.
+# fifth of the training images, whose labels nothing else uses. At last the second gets three times the steps.
 
 labelled = {}  # images and labels, none of the held-out fifth
 for seed, data in zip(SEEDS, digits, strict=True):
@@ -182,22 +182,24 @@ for seed, data in zip(SEEDS, digits, strict=True):
         labelled[seed, shots] = data.train_images[few], data.train_labels[few]
 
 
-def tuned(state, data, seed, shots, lr):  # -> right answers on held-out and on test images
+def tuned(state, data, seed, shots, lr, steps=STEPS):  # -> right answers on held-out and on test images
     mv.manual_seed(100 + seed)
     model, (x, t) = mv.create_model("vit_digits", **VIT), labelled[seed, shots]
     model.load_state_dict(state, strict=False)
-    descend(lambda batch: F.cross_entropy(model(mv.tensor(x[batch])), t[batch]), model, len(t), 32, lr, STEPS)
+    descend(lambda batch: F.cross_entropy(model(mv.tensor(x[batch])), t[batch]), model, len(t), 32, lr, steps)
     sets = (data.train_images[::5], data.train_labels[::5]), (data.test_images[:], data.test_labels)
     return [np.mean(train.predict(model, images, 512).argmax(1) == labels) for images, labels in sets]
 
 
 VIT, RATES, right = {"embed_dim": 32, "depth": 2, "global_pool": "avg"}, (2e-3, 6e-3), {}
-for start, states in starts.items():
+for start, states in reversed(starts.items()):
     each = list(zip(states, digits, SEEDS, strict=True))
     tried = np.array([[[tuned(*those, shots, lr) for those in each] for lr in RATES] for shots in SHOTS])
     best = tried[..., 0].mean(2).argmax(1)  # of (shots, rates, seeds, held-out and test)
     right[start] = tried[np.arange(len(SHOTS)), best, :, 1]
     print(f"{start}: learning rates {', '.join(f'{RATES[i]:g}' for i in best)} for {SHOTS} labels a class")
+right["scratch, 3 x steps"] = np.array([[tuned(*those, shots, RATES[i], 3 * STEPS)[1] for those in each]
+                                        for shots, i in zip(SHOTS, best, strict=True)])  # fmt: skip
 
 # %%
 # And if nothing is tuned? The mean of the frozen tokens and one ridge solve (:doc:`12_few_shot`), its penalty chosen on the
@@ -218,30 +220,28 @@ def ridge(state, data, seed, shots):  # -> right answers on test images
 frozen = {"random weights": starts["from scratch"], "pre-trained": starts["pre-trained"], "pixels": [None for _ in SEEDS]}
 solved = {name: np.array([[ridge(*those, shots) for those in zip(states, digits, SEEDS, strict=True)] for shots in SHOTS])
           for name, states in frozen.items()}  # fmt: skip
-figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.6), layout="constrained", sharey=True)
-for axis, title, groups in zip(axes, ("fine-tuned", "frozen, one ridge solve"), (right, solved), strict=True):
-    for (name, shares), style in zip(groups.items(), ("C1s--", "C0o-", "C7^:"), strict=False):
-        axis.semilogx(SHOTS, shares.mean(1), style, label=name)
-        axis.fill_between(SHOTS, shares.min(1), shares.max(1), color=style[:2], alpha=0.15)
-    axis.set(title=title, xlabel="labelled images a class")
-    axis.set_xticks(SHOTS, labels=SHOTS)
-    axis.minorticks_off()
-    axis.legend(fontsize=9, loc="lower right")
-axes[0].set(ylabel=f"right answers (shaded: {len(SEEDS)} seeds)")
-for name, shares in {**{f"{start}, fine-tuned": shares for start, shares in right.items()}, **solved}.items():
-    print(f"{name:>26}: " + ", ".join(f"{shots}: {found.mean():.1%}" for shots, found in zip(SHOTS, shares, strict=True)))
+rows_of = {**right, **{f"{name}, one solve": shares for name, shares in solved.items()}}
+figure, axes = plt.subplots(1, len(SHOTS), figsize=(7.2, 3), layout="constrained", sharey=True, squeeze=False)
+for i, (axis, shots) in enumerate(zip(axes[0], SHOTS, strict=True)):
+    for row, shares in enumerate(rows_of.values()):
+        axis.plot(100 * shares[i], np.full(len(SEEDS), row), "o", alpha=0.6)
+        axis.plot(100 * shares[i].mean(), row, "k|", markersize=14)
+    axis.set(title=f"{shots} labels a class", xlabel="right answers (%; dots: seeds)", ylim=(5.5, -0.5))
+axes[0, 0].set_yticks(range(len(rows_of)), labels=rows_of)
 gains, told = right["pre-trained"] - right["from scratch"], []  # (shots, seed): the same labels
-for shots, after, before, gain in zip(SHOTS, right["pre-trained"], right["from scratch"], 100 * gains, strict=True):
-    told.append(f"{shots} labels a class: {after.mean():.1%} right after pre-training, {before.mean():.1%} from scratch "
-                f"({len(SEEDS)} seeds: {gain.min():.1f} to {gain.max():.1f} points more)")  # fmt: skip
-if not lesson.quick():
-    assert np.all(solved["pre-trained"].mean(1) > solved["random weights"].mean(1))
-    assert np.all(solved["pixels"].mean(1) > right["pre-trained"].mean(1))
-lesson.claim("M4", "; ".join(told), "holds at this scale" if np.all(gains > 0) else "does not hold here")
+means = zip(SHOTS, *(shares.mean(1) for shares in right.values()), 100 * gains, strict=True)
+for shots, after, before, longer, gain in means:
+    told.append(f"{shots} labels a class: {after:.1%} right after pre-training, {before:.1%} from scratch (by seeds "
+                f"{gain.min():.1f} to {gain.max():.1f} points fewer), {longer:.1%} with three times the steps")  # fmt: skip
+ahead = np.all(gains > 0) and np.all(right["pre-trained"].mean(1) > right["scratch, 3 x steps"].mean(1))
+for name, shares in rows_of.items():
+    print(f"{name:>25}: " + ", ".join(f"{shots} a class {each.mean():.1%}" for shots, each in zip(SHOTS, shares, strict=True)))
+assert lesson.quick() or np.all(solved["pixels"].mean(1) > np.max([shares.mean(1) for shares in right.values()], axis=0))
+lesson.claim("M4", "; ".join(told), "holds at this scale" if ahead else "does not hold here")
 
 # %%
-# Pre-training helps, tuned or not. But a solve on bare pixels, 64 numbers that nearly tell the digit, is better than all of
-# these small Transformers. What it gains on ImageNet, the paper reports (section 4); that is not checked here.
+# With more steps the network from scratch comes nearer, above all with more labels. And bare pixels, 64 numbers that nearly
+# tell the digit, beat all of these small Transformers. For ImageNet see the paper's section 4; it is not checked here.
 #
 # Exercises
 # ---------
