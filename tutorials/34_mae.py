@@ -52,7 +52,7 @@ for mine, library in zip(shuffled(noise, 3), mae.random_masking(noise, 3), stric
 # Graded on what was hidden
 # -------------------------
 #
-# With :math:`m_n = 1` for a hidden patch and :math:`n` pixels in each, the loss is
+# With :math:`m_j = 1` where patch :math:`j` is hidden and :math:`n` numbers in each patch, the loss is
 #
 # .. math:: \mathcal L = \frac{1}{\sum_j m_j} \sum_j m_j\, \frac{1}{n} \|\hat x_j - x_j\|^2, \qquad
 #           \frac{\partial \mathcal L}{\partial \hat x_j} = \frac{2\, m_j}{n \sum_k m_k} (\hat x_j - x_j) .
