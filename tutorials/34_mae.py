@@ -226,7 +226,7 @@ for i, (axis, shots) in enumerate(zip(axes[0], SHOTS, strict=True)):
     for row, shares in enumerate(rows_of.values()):
         axis.plot(100 * shares[i], np.full(len(SEEDS), row), "o", alpha=0.6)
         axis.plot(100 * shares[i].mean(), row, "k|", markersize=14)
-    axis.set(title=f"{shots} labels a class", xlabel=f"right answers (%; bar: mean of {len(SEEDS)} seeds)", ylim=(5.5, -0.5))
+    axis.set(title=f"{shots} labels a class, {len(SEEDS)} seeds", xlabel="right answers (%, bar: mean)", ylim=(5.5, -0.5))
 axes[0, 0].set_yticks(range(len(rows_of)), labels=rows_of)
 gains, told = right["pre-trained"] - right["from scratch"], []  # (shots, seed): the same labels
 means = zip(SHOTS, *(shares.mean(1) for shares in right.values()), 100 * gains, strict=True)

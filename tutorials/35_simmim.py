@@ -220,7 +220,7 @@ for i, (axis, shots) in enumerate(zip(axes[0], SHOTS, strict=True)):
     for row, shares in enumerate(right.values()):
         axis.plot(100 * shares[i], np.full(len(SEEDS), row), "o", alpha=0.6)
         axis.plot(100 * shares[i].mean(), row, "k|", markersize=16)
-    axis.set(title=f"{shots} labels a class", xlabel="right answers (%; dots: seeds, bar: mean)", ylim=(2.5, -0.5))
+    axis.set(title=f"{shots} labels a class, {len(SEEDS)} seeds", xlabel="right answers (%, bar: mean)", ylim=(2.5, -0.5))
 axes[0, 0].set_yticks(range(3), labels=["from scratch", "linear head", "deeper head"])
 helps = np.all(score["linear"] > score["from scratch"])  # with the same labels, for every seed
 suffices = score["linear"].max() >= score["deeper"].min()  # their ranges meet
