@@ -235,8 +235,8 @@ lesson.claim("M5", f"{told}; {len(SEEDS)} seeds: linear {gains[0].min():+.1f} to
              "holds at this scale" if helps and suffices else "does not hold here")  # fmt: skip
 
 # %%
-# Eighty steps are few for a network from scratch; with more it comes nearer (:doc:`34_mae`). What heads do on ImageNet, the
-# paper reports; it is not checked here.
+# With more steps a network from scratch may come nearer, as it did in :doc:`34_mae`; that was not tried here. What heads do on
+# ImageNet, the paper reports.
 #
 # Exercises
 # ---------
