@@ -162,14 +162,12 @@ class SwinTransformer(Backbone):
 
     def load_state_dict(self, mapping: Mapping[str, Any], strict: bool = True) -> Any:
         """As Module.load_state_dict; a square window's biases are interpolated where this model has another window there."""
-        resized = {}
-        for path, layer in self.named_modules():
+        resized, layers = {}, dict[str, Any](self.named_modules())
+        for path, layer in layers.items():
+            own = getattr(layer, "relative_position_bias_table", None)
             found = mapping.get(name := f"{path}.relative_position_bias_table")
-            if found is None or not isinstance(layer, WindowAttention):
-                continue
             table = np.asarray(found.data if isinstance(found, Tensor) else found)
-            own = layer.relative_position_bias_table.shape
-            if table.shape != own and can_resize_bias(table, own[1]):
+            if own is not None and table.shape != own.shape and can_resize_bias(table, own.shape[1]):
                 resized[name] = resize_bias(table, layer.window)
         return super().load_state_dict({**mapping, **resized}, strict)
 
