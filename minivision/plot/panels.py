@@ -87,6 +87,20 @@ def painted(pictures: np.ndarray, names: Sequence[str], sentence: str) -> Panel:
     return Panel("What it paints", sentence, draw, lambda inches: (inches - 1.1) * rows / count + 0.1)
 
 
+def written(samples: Sequence[str], sentence: str, lines: int = 14) -> Panel:
+    """Texts side by side, in the type of a terminal; each up to so many lines, and as wide as there is room."""
+
+    def draw(figure: Figure, box: Box) -> None:
+        width = box.width / len(samples)
+        for i, text in enumerate(samples):
+            shown = "\n".join(line[: int(width * 10.5)] for line in text.strip("\n").split("\n")[:lines])
+            place = Box(box.x + i * width, box.y, width, box.height)
+            place.text(figure, 0.0, "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in shown).replace("$", r"\$"),
+                       fontsize=9.5, family="monospace", linespacing=1.35)  # fmt: skip
+
+    return Panel("What it writes", sentence, draw, lambda inches: 0.19 * lines + 0.1)
+
+
 def positions(table: np.ndarray) -> Panel:
     """table (h, w, D), the position embeddings of the patches: every one's cosine similarity with all."""
     (h, w, _), similar = table.shape, likeness(table)
