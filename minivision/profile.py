@@ -55,9 +55,13 @@ MACS: dict[str, Callable[..., int]] = {
 
 
 def _product(name: str, arrays: tuple[Any, ...]) -> tuple[int, ...] | None:
-    """The shape of a linear layer's, a matrix product's or attention's result; None where the operands do not fit."""
+    """The shape of a linear layer's, a matrix product's or attention's result; None where the operands do not fit.
+
+    linear: x (*, I) and W (O, I) give (*, O), whatever else there is. matmul: (..., M, K) and (..., K, N) give (..., M, N).
+    attention: q (..., M, D), k (..., N, D) and v (..., N, E) give (..., M, E). Leading axes broadcast; vectors are left alone.
+    """
     a, b, *others = (array.shape for array in arrays[: 3 if name == "attention" else 2])
-    if name == "linear":
+    if name.startswith("linear"):
         return (*a[:-1], b[0]) if a[-1:] == b[1:] else None
     if min(map(len, (a, b, *others))) < 2 or a[-1] != (b[-1] if others else b[-2]) or any(v[-2] != b[-2] for v in others):
         return None
@@ -119,12 +123,13 @@ def profile(model: Module, input_shape: tuple[int, ...], dtype: Any = None) -> P
     """Counts one forward pass in evaluation mode on zeros. Products of matrices are not computed: their results are 0.
 
     input_shape: one sample's, without the batch axis: (3, 224, 224); (1, 3, 224, 224) is taken too. dtype: the zeros'; None
-    is what `model.config.input_dtype` says, where a model has it (those that read whole numbers), else float32. Values that
-    were not drawn yet stay so. The model is left as it was, also where the pass fails.
+    is what `model.config.input_dtype` says, where a model has it (those that read whole numbers), else its first parameter's.
+    Values that were not drawn yet stay so. The model is left as it was, also where the pass fails.
     """
     shape = tuple(input_shape)
     if dtype is None:
-        dtype = getattr(getattr(model, "config", None), "input_dtype", np.float32)
+        own = next((parameter.dtype for parameter in model.parameters()), np.float32)
+        dtype = getattr(getattr(model, "config", None), "input_dtype", own)
     zeros = Tensor(np.zeros(shape if len(shape) == 4 and shape[0] == 1 else (1, *shape), dtype))
     rows = {module: Row(path, type(module).__name__, count_parameters(module)) for path, module in model.named_modules()}
     with no_grad(), without_values(model.parameters()), _evaluating(rows), _counting(rows):

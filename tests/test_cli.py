@@ -44,7 +44,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines(capsys) == [f"minivision {mv.__version__}"]
 
 
-@pytest.mark.parametrize("command", ["", "train", "models", "summary", "gradcheck", "doctor"])
+@pytest.mark.parametrize("command", ["", "train", "pretrain", "probe", "few-shot", "models", "summary", "gradcheck", "doctor"])
 def test_help_fits_a_screen(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main([command, "--help"] if command else ["--help"])

@@ -32,6 +32,7 @@ def test_an_exercise_is_proven(exercise: Exercise, worker: Worker):
     for wrong in exercise.wrong:
         found = check.judge(worker, target.answer(exercise, wrong.old, wrong.new))
         assert not found.passed, f"the check lets pass: {wrong.why}"
+        print(f"\n{exercise.id}, {wrong.why}:\n{found.failure}", *getattr(found.failure, "lines", ()), sep="\n")
         assert found.kind not in NO_ANSWER, f"{wrong.why} is no plausible answer: {found.failure}"
         assert "NameError" not in getattr(found.failure, "kinds", ()), f"{wrong.why} is no plausible answer: {found.failure}"
     for seed in SEEDS:  # grading draws its own: no numbers may be unlucky ones

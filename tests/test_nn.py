@@ -207,12 +207,19 @@ def test_containers_index_slice_and_grow():
     assert (row[0], row[-1], len(row), list(row[1:])) == (a, c, 3, [b, c])
     assert isinstance(row[:2], nn.Sequential)
     assert [name for name, _ in nn.ModuleList([a]).extend([b, c]).named_children()] == ["0", "1", "2"]
+    other = nn.ModuleList([a, b, c])
+    other[1], other[-1] = c, b
+    assert list(other) == [a, c, b]
     named = nn.ModuleDict({"left": a})
     named["right"] = b
     assert (list(named), named["right"], "left" in named, len(named), named.values()) == (["left", "right"], b, True, 2, [a, b])
     assert [name for name, _ in nn.Sequential({"first": a, "second": b}).named_children()] == ["first", "second"]
     with pytest.raises(IndexError):
         row[3]
+    with pytest.raises(IndexError):
+        row[3] = a
+    with pytest.raises(TypeError, match="Modules, got int"):
+        row[0] = 1
     with pytest.raises(TypeError, match="holds Modules, got int"):
         nn.ModuleList([1])
     with pytest.raises(NotImplementedError, match="ModuleList defines no forward"):

@@ -242,3 +242,23 @@ def test_the_kernels_step_as_numpy_does(make, threads, dtype):
         np.testing.assert_allclose(
             came, right, rtol=0, atol=32 * np.finfo(dtype).eps * max(1.0, np.max(np.abs(right), initial=0.0))
         )
+
+
+@pytest.mark.skipif(not kernels.AVAILABLE, reason="of the kernels' own copies, and they are not built here")
+@pytest.mark.parametrize("kind", [optim.AdamW, optim.SGD])
+def test_a_gradient_s_dense_copy_lives_until_the_step_is_done(kind, monkeypatch):
+    """A gradient may be a transposed view. What is allocated after its copy must not lie where the copy does."""
+    parameter = nn.Parameter(np.ones((40, 50), np.float32))
+    parameter.grad = mv.tensor(np.ones((50, 40), np.float32)).transpose(0, 1)
+    assert not parameter.grad.numpy().flags.c_contiguous
+    others = []
+
+    def threads():
+        others.extend(np.full((40, 50), np.nan, np.float32) for _ in range(20))
+        return 1
+
+    monkeypatch.setattr("minivision.kernels.optim.get_num_threads", threads)
+    with mv.backend("c"):
+        kind([parameter], lr=0.5, weight_decay=0.0).step()
+    assert others
+    np.testing.assert_allclose(parameter.numpy(), 0.5, rtol=1e-4)

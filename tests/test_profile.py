@@ -176,3 +176,28 @@ def test_every_counted_operation_exists():
 
 def test_integers_may_go_in():
     assert mv.profile(nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 3)), (6,), dtype=np.int64).macs == 6 * 4 * 3
+
+
+def test_a_model_of_another_element_type_is_counted_alike():
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
+    single = mv.profile(model, (3,))
+    assert mv.profile(model.double(), (3,)) == single
+    assert model[0].weight.dtype == np.float64
+
+
+def test_a_product_with_its_activation_is_not_computed():
+    class Fused(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(3, 4)
+
+        def forward(self, x):
+            return self.fc(x, activation="relu")
+
+    model = Fused()
+    nn.init.ones_(model.fc.bias)
+    seen = []
+    handle = model.fc.register_forward_hook(lambda module, inputs, output: seen.append(output.numpy().copy()))
+    assert mv.profile(model, (3,)).macs == 12
+    handle.remove()
+    np.testing.assert_array_equal(seen[0], np.zeros((1, 4)))

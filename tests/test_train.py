@@ -232,6 +232,15 @@ def test_matrices_decay_and_tables_learn_faster(spec: str) -> None:
     assert Trainer(config).scheduler.base_lrs == [0.01, 0.01, pytest.approx(0.03)]
 
 
+def test_a_model_of_ones_own_is_trained(spec: str) -> None:
+    own = mv.create_model("vit_digits", depth=1)
+    before = own.head.weight.data.copy()
+    trainer = Trainer(small(spec, epochs=1), model=own)
+    list(trainer.steps())
+    assert trainer.model is own
+    assert not np.array_equal(own.head.weight.data, before)
+
+
 @pytest.mark.parametrize(("side", "patch"), [(8, 2), (28, 4), (32, 4), (64, 8), (224, 14), (29, 1)])
 def test_patches_suit_the_image(side: int, patch: int) -> None:
     assert suitable_patch(side) == patch

@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import minivision as mv
-from minivision import lesson, train
+from minivision import lesson, probe, train
 
 mv.set_num_threads(1)  # so small a network is not worth a second thread
 
@@ -99,6 +99,13 @@ np.testing.assert_allclose(left_out(X, Y, some)[0], brute, rtol=1e-6, atol=1e-8)
 gaps = [np.abs(path(X, Y, PENALTIES)[0] - solved).max(), np.abs(left_out(X, Y, some)[0] - brute).max()]
 lesson.claim("V12", f"one decomposition gives {len(PENALTIES)} solves to {gaps[0]:.0e}, and predictions for each left-out image "
              f"as {N * len(some)} solves do, to {gaps[1]:.0e}")  # fmt: skip
+
+# %%
+# The library's ``probe.ridge`` is this path with a bias that no penalty holds down: the best bias for any :math:`W` takes the
+# means of :math:`X` and :math:`Y` away. ``minivision few-shot`` prints its answers for any model and checkpoint.
+
+centred = path(X - X.mean(0), Y - Y.mean(0), PENALTIES)[0]
+np.testing.assert_allclose(probe.ridge(X, Y, PENALTIES)[0], centred, rtol=1e-6, atol=1e-9)
 
 # %%
 # A transformer that saw half of the digits

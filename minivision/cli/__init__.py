@@ -1,4 +1,4 @@
-"""The command line: `minivision train | models | summary | gradcheck | bench | exercise | docs | doctor`."""
+"""The command line: `minivision train`, `pretrain`, `probe`, `models` and the others that parser.py describes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        return importlib.import_module(f".{chosen.command}", __package__).run(chosen)
+        return importlib.import_module(f".{chosen.command.replace('-', '_')}", __package__).run(chosen)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK

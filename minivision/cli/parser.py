@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..train.config import Config
+from ..train.config import Config, PretrainConfig, RunConfig
 
 BENCHMARKS = ("gemm", "conv", "attention", "memory", "optimiser", "training", "networks")
 
 EXAMPLES = """examples:
   minivision train vit --data digits --out runs/vit  learn to read digits
   minivision train vit --out runs/vit --resume       go on after Ctrl-C
+  minivision pretrain mae --out runs/mae             learn without labels
+  minivision train vit --init runs/mae --labels 10   then learn from few labels
+  minivision few-shot vit --init runs/mae            how much its features know
   minivision models 'deit_*'                         some models by name
   minivision summary vit_base_patch16_224            every module of one
   minivision gradcheck                               prove every gradient
@@ -33,7 +36,15 @@ def make_parser() -> ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"minivision {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    _add_train(commands)
+    _add_run(commands, "train", Config, "train a model", "a name that `minivision models` lists; vit: one that suits the data")
+    _add_run(
+        commands,
+        "pretrain",
+        PretrainConfig,
+        "train a model without labels",
+        "mae or simmim: ones that suit the data; or mae_*, simmim_*",
+    )
+    _add_probes(commands)
     models = commands.add_parser("models", help="list the models", description="The models by name, paper by paper.")
     models.add_argument("pattern", nargs="?", default="*", help="a name or a shell pattern such as 'deit_*' (default: all)")
     _add_summary(commands)
@@ -51,43 +62,64 @@ def make_parser() -> ArgumentParser:
     return parser
 
 
-def _add_train(commands: Any) -> None:
-    train = commands.add_parser(
-        "train", help="train a model", description="Trains a model and leaves figures, weights and a picture in --out."
-    )
-    train.add_argument("model", metavar="MODEL", help="a name that `minivision models` lists; vit: one that suits the data")
-    train.add_argument("--out", metavar="DIR", type=Path, help="folder for the results (default: runs/MODEL)")
-    train.add_argument("--resume", action="store_true", help="go on with the run in --out; it ends as if it had never stopped")
-    train.add_argument(
+def _add_run(commands: Any, name: str, kind: type[RunConfig], text: str, models: str) -> None:
+    """A command that trains: its settings are those of a configuration."""
+    what = f"{text[0].upper()}{text[1:]}; figures, weights and a picture are left in --out."
+    run = commands.add_parser(name, help=text, description=what)
+    run.add_argument("model", metavar="MODEL", help=models)
+    run.add_argument("--out", metavar="DIR", type=Path, help="folder for the results (default: runs/MODEL)")
+    run.add_argument("--resume", action="store_true", help="go on with the run in --out; it ends as if it had never stopped")
+    run.add_argument(
         "--threads", metavar="N", type=int, help="threads to compute with: same bits for any (default: all processors)"
     )
-    for setting in fields(Config):
+    for setting in fields(kind):
         if "help" in setting.metadata:
-            _add_setting(train, setting)
+            _add_setting(run, setting)
+
+
+def _add_probes(commands: Any) -> None:
+    """Two commands that look at frozen features."""
+    linear = "Softmax regression on the features of all training images, beside those of random weights and bare pixels."
+    few = "Least squares on the features of a few images of each class, beside those of random weights and bare pixels."
+    for name, text, what in ("probe", "how good frozen features are", linear), ("few-shot", "the same, with few labels", few):
+        look = commands.add_parser(name, help=text, description=what)
+        look.add_argument("model", metavar="MODEL", help="a name that `minivision models` lists; vit: one that suits the data")
+        look.add_argument(
+            "--init", metavar="PATH", help="its weights: the folder of a run, or a checkpoint (default: random ones)"
+        )
+        look.add_argument("--data", metavar="NAME", default="digits", help="as `minivision train` takes it (default: digits)")
+        look.add_argument("--pool", choices=("token", "avg"), help="read a ViT's class token, or the mean of its patches")
+        if name == "few-shot":
+            shots: Any = {"nargs": "+", "type": int, "metavar": "N"}
+            look.add_argument(
+                "--shots", **shots, help="labelled images of each class (default: 1 2 5 10 20, as far as there are)"
+            )
+            look.add_argument("--draws", metavar="N", type=int, default=10, help="times that they are drawn (default: 10)")
+        look.add_argument(
+            "--seed", metavar="N", type=int, default=0, help="of the split, the random weights, the draws (default: 0)"
+        )
+        look.add_argument("--threads", metavar="N", type=int, help="threads to compute with (default: all processors)")
 
 
 def _add_setting(parser: ArgumentParser, setting: Any) -> None:
     """--setting VALUE; absent ones stay None, so that a resumed run can tell what was asked for."""
     default = setting.default if setting.default is not MISSING else setting.default_factory()
     flag, name = setting.name.replace("_", "-"), setting.name
-    if default is True:
+    if isinstance(default, bool):
+        word, way = ("no-", "without") if default else ("", "with")
         parser.add_argument(
-            f"--no-{flag}", dest=name, action="store_const", const=False, help=f"without {setting.metadata['help']}"
+            f"--{word}{flag}", dest=name, action="store_const", const=not default, help=f"{way} {setting.metadata['help']}"
         )
     else:
-        text = f"{setting.metadata['help']} (default: {default})"
+        text = f"{setting.metadata['help']} (default: {'none' if default == '' else default})"
         parser.add_argument(
             f"--{flag}",
             dest=name,
-            metavar=_metavar(default),
+            metavar=setting.metadata.get("metavar") or {int: "N", float: "X"}.get(type(default), "NAME"),
             type=type(default),
-            choices=setting.metadata.get("choices"),
+            choices=[each for each in setting.metadata.get("choices", ()) if each] or None,
             help=text,
         )
-
-
-def _metavar(default: Any) -> str:
-    return {int: "N", float: "X"}.get(type(default), "NAME")
 
 
 def _add_summary(commands: Any) -> None:

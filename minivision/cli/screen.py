@@ -61,11 +61,12 @@ class Lines(Watcher):
     def tested(self, trainer: Trainer) -> None:
         """An epoch's figures."""
         row, last = trainer.rows[-1], trainer.config.epochs
-        print(
-            f"epoch {row['epoch']:{len(str(last))}}/{last}  loss {row['train_loss']:.4f}  train {row['train_accuracy']:6.1%}"
-            f"  test {row['test_accuracy']:6.1%}  {row['images_per_second']:,.0f} images/s",
-            flush=True,
-        )
+        epoch = f"epoch {row['epoch']:{len(str(last))}}/{last}"
+        if "test_accuracy" in row:
+            found = f"loss {row['train_loss']:.4f}  train {row['train_accuracy']:6.1%}  test {row['test_accuracy']:6.1%}"
+        else:
+            found = f"loss {row['train_loss']:.4f}  test {row['test_loss']:.4f}"
+        print(f"{epoch}  {found}  {row['images_per_second']:,.0f} images/s", flush=True)
 
     def stopping(self) -> None:
         """Written past Python's buffers: this runs inside a signal's handler."""
@@ -113,21 +114,24 @@ class Figures(ProgressColumn):
         """One line of text."""
         trainer = task.fields["trainer"]
         tally, row = trainer.tally, trainer.rows[-1] if trainer.rows else {}
-        loss, share, speed = (
-            (tally.mean_loss, tally.accuracy, tally.images_per_second)
-            if tally.images or not row
-            else (row["train_loss"], row["train_accuracy"], row["images_per_second"])
+        now = (
+            {**trainer.figures("train", tally), "images_per_second": tally.images_per_second} if tally.images or not row else row
         )
-        test = f"{row['test_accuracy']:.1%}" if row else "-"
-        epoch = min(trainer.epoch + 1, trainer.config.epochs)
-        text = f"epoch {epoch}/{trainer.config.epochs}  loss {loss:.3f}  train {share:.1%}  test {test}  {speed:,.0f} images/s"
-        return Text(text, no_wrap=True)
+        epoch = f"epoch {min(trainer.epoch + 1, trainer.config.epochs)}/{trainer.config.epochs}"
+        if "train_accuracy" in now:
+            test = f"{row['test_accuracy']:.1%}" if row else "-"
+            found = f"loss {now['train_loss']:.3f}  train {now['train_accuracy']:.1%}  test {test}"
+        else:
+            test = f"{row['test_loss']:.3f}" if row else "-"
+            found = f"loss {now['train_loss']:.3f}  test {test}"
+        return Text(f"{epoch}  {found}  {now['images_per_second']:,.0f} images/s", no_wrap=True)
 
 
 def introduction(trainer: Trainer) -> str:
-    """One line: the model, the data, the machine."""
+    """One line: the model, the data, the machine; another where weights come from elsewhere."""
     size = sum(parameter.data.size for parameter in trainer.model.parameters())
     where = f"{kernels.isa()}, {kernels.get_num_threads()} threads" if get_backend() == "c" else "NumPy"
     begun = f", going on after step {trainer.step}" if trainer.step else ""
     images = f"{len(trainer.data.train_labels):,} training and {len(trainer.data.test_labels):,} test images"
-    return f"{entry(trainer.config.model).name}, {size:,} parameters, on {trainer.data.name}: {images}; {where}{begun}"
+    from_what = f"\nbegins with {trainer.begun}" if trainer.begun else ""
+    return f"{entry(trainer.config.model).name}, {size:,} parameters, on {trainer.data.name}: {images}; {where}{begun}{from_what}"

@@ -12,21 +12,22 @@ from typing import Any
 from .. import kernels, train
 from ..errors import about_settings
 from ..train import folder
+from ..train.config import RunConfig
 from ..train.task import verdict
 from .screen import Bar, Lines, console
 
 
-def run(chosen: Namespace) -> int:
-    """Trains, or goes on training, and says what came of it and where it is."""
+def run(chosen: Namespace, kind: type[RunConfig] = train.Config) -> int:
+    """Trains, or goes on training, and says what came of it and where it is. kind: whose settings these are."""
     out = chosen.out or Path("runs") / chosen.model
-    asked = {each.name: value for each in fields(train.Config) if (value := getattr(chosen, each.name)) is not None}
+    asked = {each.name: value for each in fields(kind) if (value := getattr(chosen, each.name)) is not None}
     if chosen.threads is not None:
         with about_settings():
             kernels.set_num_threads(chosen.threads)
     screen = console()
     try:
         with Bar(screen) if screen.is_terminal else Lines() as watcher:
-            found = train.resume(out, asked, watcher) if chosen.resume else train.start(train.Config(**asked), out, watcher)
+            found = train.resume(out, asked, watcher, kind) if chosen.resume else train.start(kind(**asked), out, watcher)
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(goodbye(stop, out, chosen)) from None
     screen.print(summary(found, out), soft_wrap=True)
@@ -38,7 +39,7 @@ def goodbye(stop: KeyboardInterrupt, out: Path, chosen: Namespace) -> str:
     if not (out / folder.STATE).exists():
         return "stopped before there was anything to save"
     threads = ["--threads", str(chosen.threads)] if chosen.threads else []
-    command = shlex.join(["minivision", "train", chosen.model, "--out", str(out), "--resume", *threads])
+    command = shlex.join(["minivision", chosen.command, chosen.model, "--out", str(out), "--resume", *threads])
     kept = "and saved" if isinstance(stop, train.Interrupted) else "at once; the last epoch is saved"
     return f"stopped {kept}; to go on: {command}"
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from ..errors import DataError
 from .augment import INK, Augmentation
+from .files import data_error
 
 
 class Standardised:
@@ -79,6 +80,19 @@ class Dataset:
         """float32 (N, C, H, W), standardised where indexed; np.asarray takes all at once."""
         return Standardised(self, self.test_pixels)
 
+    def few(self, count: int, seed: int) -> Dataset:
+        """The same, but of each class only `count` training images (few_of_each).
+
+        Images are standardised as before: mean and deviation need no labels. DataError where images have several labels.
+        """
+        if self.train_labels.ndim == 2:
+            raise data_error(f"{self.name}: its images have several labels each", hint="take all of them")
+        chosen = few_of_each(self.train_labels, count, seed)
+        kept = replace(self, train_pixels=self.train_pixels[chosen], train_labels=self.train_labels[chosen])
+        object.__setattr__(kept, "mean", self.mean)
+        object.__setattr__(kept, "std", self.std)
+        return kept
+
     def standardise(self, pixels: np.ndarray) -> np.ndarray:
         """(pixels / white - mean) / std per channel: pixels (*, C, H, W) of bytes or floats -> float32 (*, C, H, W)."""
         images = pixels.astype(np.float32, order="C")
@@ -122,6 +136,19 @@ def stratified_split(labels: np.ndarray, seed: int, fraction: float = 0.2) -> tu
     order = np.argsort(np.random.PCG64(seed).random_raw(len(labels)), kind="stable")
     test = np.sort(np.concatenate([order[labels[order] == label][:share] for label, share in enumerate(shares)]))
     return np.setdiff1d(np.arange(len(labels)), test), test
+
+
+def few_of_each(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """The numbers of `count` images of each class, class by class, drawn by a stable sort of the raw bits of PCG64.
+
+    labels (N) -> (count x classes). DataError where a class has fewer.
+    """
+    classes, have = np.unique(labels, return_counts=True)
+    if not 1 <= count <= have.min():
+        problem, found = f"{count} images of each class were asked for", f"{have.min():,} of class {classes[have.argmin()]}"
+        raise data_error(problem, found=found, hint=f"ask for 1 to {have.min():,}")
+    order = np.argsort(np.random.PCG64(seed).random_raw(len(labels)), kind="stable")
+    return np.concatenate([order[labels[order] == label][:count] for label in classes])
 
 
 def check_labels(labels: np.ndarray, classes: int, where: str) -> None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..errors import DataError
 from .augment import Augmentation
 from .dataset import Dataset
+from .options import whole_numbers
 
 COLOURS = {
     "red": (214, 48, 49), "orange": (240, 147, 43), "yellow": (249, 220, 66), "green": (46, 160, 67),
@@ -198,7 +198,7 @@ def load_shapes(options: str, seed: int) -> Dataset:
 
     DataError for an option that there is not. Labels are numbers (N), or 0 and 1 for each class (N, C).
     """
-    chosen = _parse_options(options)
+    chosen = whole_numbers("shapes", options, OPTIONS)
     drawn = scenes(chosen["train"] + chosen["test"], seed, chosen["size"], chosen["objects"])
     pixels = np.stack([scene.pixels for scene in drawn])
     if chosen["objects"] == 1:
@@ -207,15 +207,3 @@ def load_shapes(options: str, seed: int) -> Dataset:
         labels = np.array([np.isin(np.arange(len(SHAPES)), scene.labels) for scene in drawn], np.int64)
     n, moved = chosen["train"], Augmentation(shift=0.05, rotation=10.0, flip=True, edge=True)
     return Dataset("shapes", pixels[:n], labels[:n], pixels[n:], labels[n:], list(SHAPES), augmentation=moved)
-
-
-def _parse_options(options: str) -> dict[str, int]:
-    chosen = {name: usual for name, (_, _, usual) in OPTIONS.items()}
-    for option in filter(None, options.split("&")):
-        name, _, value = option.partition("=")
-        least, most, _ = OPTIONS.get(name, (0, -1, 0))
-        if not (value.isascii() and value.isdigit() and len(value) < 7 and least <= int(value) <= most):
-            allowed = "; ".join(f"{name}=N, N from {least} to {most}" for name, (least, most, _) in OPTIONS.items())
-            raise DataError(f"shapes has no option {option!r}\n  expected: {allowed}")
-        chosen[name] = int(value)
-    return chosen

@@ -16,20 +16,22 @@ from .dataset import Dataset, stratified_split
 from .files import absent_package, data_error
 from .folder import load_folder
 from .idx import load_mnist
+from .photos import load_photos
 from .shapes import load_shapes
 
-EMBEDDED = ("digits", "shapes")  # no folder
+EMBEDDED = ("digits", "shapes", "photos")  # no folder
 SPECS = {
     "digits": "scikit-learn's 1,797 scans of 8 x 8 pixels",
     "mnist:DIR": "MNIST's four IDX files, gzipped or not",
     "cifar10:DIR": "CIFAR-10, binary version",
     "shapes": "coloured shapes, drawn by seed; shapes?objects=3&size=48 asks which of them are there",
+    "photos": "pieces of scikit-learn's two photographs; photos?size=48 sets their side",
     "folder:DIR": "PNG and JPEG images in class folders; folder:DIR?size=64&flip=no resizes them and mirrors none",
 }
 
 
 def load(spec: str = "digits", seed: int = 0) -> Dataset:
-    """The Dataset that a spec names: digits, shapes, mnist:DIR, cifar10:DIR or folder:DIR; options follow a question mark.
+    """The Dataset that a spec names, one of those in SPECS; options follow a question mark.
 
     The seed draws the shapes, and splits digits, and a folder that has no test part of its own: 20 % of each class for the test.
     DataError where the spec is unknown, a package is absent, or a file is absent, truncated or foreign.
@@ -69,6 +71,7 @@ READERS: dict[str, Callable[[str, int], Dataset]] = {
     "shapes": load_shapes,
     "mnist": lambda place, seed: load_mnist(Path(place).expanduser()),
     "cifar10": lambda place, seed: load_cifar10(Path(place).expanduser()),
+    "photos": load_photos,
     "folder": load_folder,
 }
 

@@ -17,7 +17,8 @@ def adamw(
     b1: float, b2: float, shrink: float, step_size: float, root: float, eps: float,
 ) -> bool:  # fmt: skip
     """One step of AdamW in place (the formula stands in optim.inc.c); False where the kernel does not take the arrays."""
-    tables = _tables(params, [np.ascontiguousarray(g) for g in grads], exp_avg, exp_avg_sq)
+    grads = [np.ascontiguousarray(g) for g in grads]  # kept by name: the tables hold pointers alone
+    tables = _tables(params, grads, exp_avg, exp_avg_sq)
     if tables is None:
         return False
     function("adamw", params[0].dtype)(len(params), *tables, b1, b2, shrink, step_size, root, eps, get_num_threads())
@@ -29,7 +30,7 @@ def sgd(
     lr: float, momentum: float, rate: float, weight_decay: float, first: bool, nesterov: bool,
 ) -> bool:  # fmt: skip
     """One step of SGD in place, as adamw; momentum_buffer may be empty where momentum is 0."""
-    grads = [np.ascontiguousarray(g) for g in grads]
+    grads = [np.ascontiguousarray(g) for g in grads]  # kept by name, as above
     tables = _tables(params, grads, momentum_buffer) if momentum else _tables(params, grads)
     if tables is None:
         return False

@@ -55,7 +55,10 @@ class QuadraticAttention(nn.Module):
         self.dropout = nn.Dropout(drop_rate)
 
     def target_vectors(self) -> Any:
-        """v (heads, 5) with <v, r> = -(d - c)^T S^-1 (d - c) / 2 + constant: the head's query, the same for every pixel."""
+        """v (heads, 5) with <v, r> = -(d - c)^T S^-1 (d - c) / 2 + constant: the head's query, the same for every pixel.
+
+        d = (dy, dx), r = (dy, dx, dy^2, dx^2, dy dx). S^-1 is s^2 times the identity if isotropic, else s s^T.
+        """
         c, s = self.attention_centers, self.attention_spreads
         if self.isotropic:
             down = right = s * s  # (heads,)
@@ -94,6 +97,7 @@ def convolution_as_attention(weight: Any, bias: Any = None, alpha: float = 50.0)
     grows the softmax tends to a single 1, and the layer to the convolution: all other pixels together weigh less than
     5 exp(-alpha) for alpha >= 3. The layer reads (B, H, W, inputs); as the theorem has it, the image brings its zeros around it
     along: pad by K // 2 on all sides, and what comes out inside is the convolution with that padding. float64.
+    ValueError for a filter of another shape, and for an alpha that is not above 0.
     """
     weight = np.asarray(getattr(weight, "data", weight), np.float64)
     if weight.ndim != 4 or weight.shape[2] != weight.shape[3] or weight.shape[2] % 2 == 0:

@@ -72,7 +72,10 @@ class AxialAttention(nn.Module):
         return self.split(lines.reshape(-1, self.groups, 2 * self.channels, self.span))
 
     def offsets(self) -> Any:
-        """r^q and r^v at query minus key, r^k at key minus query.  -> three of (C / 2 or C, span, span)"""
+        """r^q and r^v at query minus key, r^k at key minus query.  -> three of (C / 2 or C, span, span), a row for each query
+
+        `relative` (2 C, 2 span - 1) has the relative position d in column d + span - 1, and all three as `split` takes them.
+        """
         place = np.arange(self.span)
         index = place[:, None] - place + self.span - 1  # (query, key)
         q, k, v = self.split(self.relative)
@@ -80,7 +83,10 @@ class AxialAttention(nn.Module):
         return tuple(table[:, each.reshape(-1)].reshape(-1, *index.shape) for table, each in tables)
 
     def weights(self, q: Any, k: Any) -> Any:
-        """The softmax over the keys.  (L, groups, C / 2, span) twice -> (L, groups, span, span)"""
+        """The softmax over the keys of three logits' sum.  (L, groups, C / 2, span) twice -> (L, groups, span, span)
+
+        Before the sum, bn_similarity norms them: its channels are q^T k of all groups, then all q^T r^q, then all k^T r^k.
+        """
         r_q, r_k, _ = self.offsets()
         qk = q.transpose(-2, -1) @ k
         qr = einsum("bgci,cij->bgij", q, r_q)

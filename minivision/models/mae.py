@@ -135,6 +135,16 @@ class MaskedAutoencoderViT(nn.Module):
         mask = Tensor(seen.mask.astype(pred.dtype))
         return Pretraining(self.forward_loss(images, pred, mask), pred, mask)
 
+    def painted(self, images: Any, noise: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """Figure 2: what it makes of what it sees, (B, C, H, W), and which pixels were left out, (B, 1, H, W) of bool."""
+        _, pred, mask = self(images, noise)
+        patches, P = pred.data, self.config.patch_size
+        if self.config.norm_pix_loss:  # in the mean and deviation of the true patch
+            true = patchify(images.data, P)
+            patches = patches * true.std(-1, ddof=1, keepdims=True) + true.mean(-1, keepdims=True)
+        hidden = np.repeat(mask.data[:, :, None] > 0, P * P, axis=2)  # (B, N, P P)
+        return unpatchify(patches, self.config.grid, P), unpatchify(hidden, self.config.grid, P)
+
 
 def _take(x: Any, numbers: np.ndarray) -> Any:
     """Of each image the tokens with these numbers.  (B, N, D), (B, K) -> (B, K, D)"""
@@ -236,7 +246,7 @@ class MAEConfig:
 @register("mae_vit_base_patch16", MAEConfig(768, 12, 12), params=111_907_840, macs=9_781_133_312)
 @register("mae_vit_large_patch16", MAEConfig(1024, 24, 16), params=329_541_888, macs=20_755_783_680)
 @register("mae_vit_huge_patch14", MAEConfig(1280, 32, 16, patch_size=14), params=657_074_508, macs=48_561_911_808)
-@register("mae_digits", MAEConfig(64, 4, 4, 32, 2, 4, patch_size=2, img_size=8, in_chans=1))
+@register("mae_digits", MAEConfig(64, 4, 4, 32, 2, 4, patch_size=2, img_size=8, in_chans=1), alias="mae")
 def build(config: MAEConfig) -> MaskedAutoencoderViT:
     """A masked autoencoder of the given configuration."""
     return MaskedAutoencoderViT(config)

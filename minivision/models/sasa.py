@@ -74,7 +74,11 @@ class LocalAttention(nn.Module):
         self.value_conv = nn.Conv2d(inputs, outputs, 1, bias=False)
 
     def offsets(self) -> Any:
-        """r: half of the channels from the row offset, half from the column offset.  -> (heads, 1, 1, window^2, D / heads)"""
+        """r for every place of the window, row by row.  -> (heads, 1, 1, window^2, D / heads)
+
+        Of a head's channels the first half depends on the row alone, through rel_h (D / 2, 1, 1, window, 1), the other half
+        on the column, through rel_w (D / 2, 1, 1, 1, window); both hold one head's half after the other.
+        """
         k, heads = self.window, self.heads
         down = self.rel_h.reshape(heads, -1, k, 1).expand(-1, -1, k, k)  # (heads, D / heads / 2, k, k)
         right = self.rel_w.reshape(heads, -1, 1, k).expand(-1, -1, k, k)
@@ -104,7 +108,10 @@ class AttentionStem(nn.Module):
         self.value_conv = nn.ModuleList([nn.Conv2d(inputs, outputs, 1, bias=False) for _ in range(mixtures)])
 
     def mixture(self) -> Any:
-        """p, whose sum over the mixtures is 1.  -> (mixtures, window, window)"""
+        """p, a share of each mixture m for row a and column b, as above; their sum is 1.  -> (mixtures, window, window)
+
+        emb_mix (mixtures, outputs) is nu, a row for each mixture; emb_a and emb_b (outputs, window) have a column for each place.
+        """
         rows, columns = self.emb_mix @ self.emb_a, self.emb_mix @ self.emb_b  # (mixtures, window) each
         return F.softmax(rows[:, :, None] + columns[:, None, :], dim=0)
 

@@ -101,6 +101,11 @@ class SimMIM(nn.Module):
         pred = self.decoder(self.encoder(images, mask))
         return Pretraining(masked_l1(images, pred, pixels), pred, mask)
 
+    def painted(self, images: Any, noise: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """What it makes of what it sees, (B, C, H, W), and which pixels were hidden, (B, 1, H, W) of bool."""
+        _, pred, mask = self(images, noise)
+        return pred.data, enlarged(mask.data, self.config.patch_size)[:, None] > 0
+
     def from_published(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         """Without the buffers; the official layout of the encoder under swin.py's names."""
         inside = {key.removeprefix("encoder."): value for key, value in arrays.items() if key.startswith("encoder.")}
@@ -158,7 +163,7 @@ DIGITS: dict[str, Any] = {"window_size": 4, "patch_size": 1, "img_size": 8, "in_
 @register(
     "simmim_swin_base", SimMIMConfig(128, (2, 2, 18, 2), (4, 8, 16, 32), **PRETRAINED), params=89_874_104, macs=11_390_091_264
 )
-@register("simmim_digits", SimMIMConfig(32, (2, 2), (2, 4), mask_patch_size=2, **DIGITS))
+@register("simmim_digits", SimMIMConfig(32, (2, 2), (2, 4), mask_patch_size=2, **DIGITS), alias="simmim")
 def build(config: SimMIMConfig) -> SimMIM:
     """SimMIM around a Swin of the given configuration."""
     return SimMIM(config)

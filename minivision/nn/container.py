@@ -17,12 +17,19 @@ class _Numbered(Module):
     def __iter__(self) -> Iterator[Any]:
         return (value for value in vars(self).values() if isinstance(value, Module))
 
+    def __setitem__(self, index: int, module: Module) -> None:
+        names = [name for name, value in vars(self).items() if isinstance(value, Module)]
+        self._hold(names[index], module)
+
     def append(self, module: Module) -> Any:
         """Adds a module at the end; returns self."""
+        self._hold(str(len(self)), module)
+        return self
+
+    def _hold(self, name: str, module: Module) -> None:
         if not isinstance(module, Module):
             raise TypeError(f"{type(self).__name__} holds Modules, got {type(module).__name__}")
-        self.add_module(str(len(self)), module)
-        return self
+        self.add_module(name, module)
 
     def extend(self, modules: Iterable[Module]) -> Any:
         """Adds modules at the end; returns self."""

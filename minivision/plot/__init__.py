@@ -1,4 +1,4 @@
-"""report.png: what a training run did and what its model learned, each panel with a sentence that says what to see."""
+"""report.png: what a run did and what its model learned, each panel with a sentence that says what to see."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from ..data import Dataset
 from ..metrics import confusion_matrix, precision_recall
 from ..tape import Tensor
+from ..train.pretrain import reconstructions
 from ..train.task import verdict
 from . import panels
 from .page import Panel, compose, png
@@ -18,7 +19,7 @@ from .pictures import on_paper
 
 SHOWN = 10  # images in the panel of attention
 
-__all__ = ["report"]
+__all__ = ["pretraining_report", "report"]
 
 
 def report(model: Any, dataset: Dataset, logits: np.ndarray, rows: panels.Rows, metrics: Mapping[str, Any]) -> bytes:
@@ -26,14 +27,6 @@ def report(model: Any, dataset: Dataset, logits: np.ndarray, rows: panels.Rows, 
 
     logits (N, classes) of the test images, rows: the figures of the epochs, metrics: those of the run.
     """
-    title = f"{metrics['model']} on {dataset.name}: {verdict(metrics)}"
-    subtitle = "   ·   ".join(
-        [
-            f"{metrics['parameters']:,} parameters",
-            f"{metrics['train_images']:,} training images, {metrics['epochs']} epochs in {metrics['seconds']:.0f} s",
-            f"{metrics['images_per_second']:,.0f} images/s, {metrics['isa']}, threads: {metrics['threads']}",
-        ]
-    )
     floor = _floor(metrics, len(dataset.classes) if dataset.test_labels.ndim == 1 else 2)
     loss = panels.curves(rows, "loss", "Loss", f"How far the answers are from the truth{floor}.")
     moved = " Training images are moved about, and so are harder." if metrics["config"]["augment"] else ""
@@ -42,7 +35,30 @@ def report(model: Any, dataset: Dataset, logits: np.ndarray, rows: panels.Rows, 
     learnt = [_attention(model, dataset), _positions(model)]
     if not any(learnt):
         learnt = [_answers(dataset, logits)]
-    return png(compose(title, subtitle, [[loss, share], learnt, [wrong, _filters(model)]]))
+    return png(compose(*_heading(dataset, metrics), [[loss, share], learnt, [wrong, _filters(model)]]))
+
+
+def pretraining_report(model: Any, dataset: Dataset, rows: panels.Rows, metrics: Mapping[str, Any]) -> bytes:
+    """A run of pre-training as a PNG: the loss, what the model paints where it saw nothing, and what it learned."""
+    blur = " Training images are moved about, which blurs them: theirs is lower." if metrics["config"]["augment"] else ""
+    loss = panels.curves(rows, "loss", "Loss", f"How far what is painted is from what was hidden, in standardised pixels.{blur}")
+    numbers = np.linspace(0, len(dataset.test_labels) - 1, min(SHOWN, len(dataset.test_labels))).astype(int)
+    parts = reconstructions(model, dataset, numbers)  # (3, N, C, H, W)
+    share = np.isnan(parts[1]).mean()
+    pictures = np.stack([_paper(dataset, part) for part in parts])
+    sentence = f"Some unseen images, what the model sees of them, and what it makes of that: {share:.0%} is hidden."
+    shown = panels.painted(pictures, ["image", "seen", "painted"], sentence)
+    return png(compose(*_heading(dataset, metrics), [[shown], [loss, _filters(getattr(model, "encoder", model))]]))
+
+
+def _heading(dataset: Dataset, metrics: Mapping[str, Any]) -> tuple[str, str]:
+    """The figure that counts, and what it cost."""
+    costs = [
+        f"{metrics['parameters']:,} parameters",
+        f"{metrics['train_images']:,} training images, {metrics['epochs']} epochs in {metrics['seconds']:.0f} s",
+        f"{metrics['images_per_second']:,.0f} images/s, {metrics['isa']}, threads: {metrics['threads']}",
+    ]
+    return f"{metrics['model']} on {dataset.name}: {verdict(metrics)}", "   ·   ".join(costs)
 
 
 def _floor(metrics: Mapping[str, Any], classes: int) -> str:
@@ -54,7 +70,12 @@ def _floor(metrics: Mapping[str, Any], classes: int) -> str:
 
 def _pictures(dataset: Dataset, numbers: np.ndarray) -> np.ndarray:
     """Some test images to be shown, RGB (n, H, W, 3) from 0 to 1."""
-    return on_paper(dataset.pictures(dataset.test_images[numbers]), dark=float(dataset.mean.mean()) < 0.5)
+    return _paper(dataset, dataset.test_images[numbers])
+
+
+def _paper(dataset: Dataset, images: np.ndarray) -> np.ndarray:
+    """Standardised images (n, C, H, W) to be shown: RGB (n, H, W, 3) from 0 to 1."""
+    return on_paper(dataset.pictures(images), dark=float(dataset.mean.mean()) < 0.5)
 
 
 def _attention(model: Any, dataset: Dataset) -> Panel | None:

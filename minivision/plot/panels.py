@@ -72,6 +72,21 @@ def attention(pictures: np.ndarray, maps: np.ndarray) -> Panel:
     return Panel("Where it looks", sentence, draw, lambda width: 4.7, share=1.57)
 
 
+def painted(pictures: np.ndarray, names: Sequence[str], sentence: str) -> Panel:
+    """pictures (R, N, H, W, 3) from 0 to 1, NaN where nothing is seen: the same images in R rows, each with its name."""
+    rows, count, height, width, _ = pictures.shape
+    cells = enlarge(pictures.reshape(-1, height, width, 3), CELL).reshape(rows, count, CELL, CELL, 3)
+    hidden = np.array([0.86, 0.88, 0.9])  # a grey that no ink on paper has
+    cells = np.where(np.isnan(cells), hidden, cells)
+
+    def draw(figure: Figure, box: Box) -> None:
+        axes = _show(figure, box.inset(left=1.1), mosaic(cells, 6))
+        for i, name in enumerate(names):
+            axes.text(-10, i * (CELL + 6) + CELL / 2, name, ha="right", va="center", color=GREY, fontsize=11.5)
+
+    return Panel("What it paints", sentence, draw, lambda inches: (inches - 1.1) * rows / count + 0.1)
+
+
 def positions(table: np.ndarray) -> Panel:
     """table (h, w, D), the position embeddings of the patches: every one's cosine similarity with all."""
     (h, w, _), similar = table.shape, likeness(table)

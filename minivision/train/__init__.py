@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from .config import Config
+from .config import Config, PretrainConfig
+from .initial import begin_from
+from .pretrain import Pretrainer, reconstructions
 from .run import Interrupted, Watcher, resume, start
 from .trainer import Trainer, evaluate, predict
 
-__all__ = ["Config", "Interrupted", "Trainer", "Watcher", "evaluate", "predict", "resume", "start"]
+__all__ = [
+    "Config", "Interrupted", "PretrainConfig", "Pretrainer", "Trainer", "Watcher", "begin_from", "evaluate", "predict",
+    "reconstructions", "resume", "start",
+]  # fmt: skip

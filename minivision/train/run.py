@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from statistics import harmonic_mean
 from typing import Any
@@ -19,9 +19,10 @@ from .. import kernels
 from ..backend import backend, get_backend
 from ..checkpoint import load_checkpoint, load_metadata, save_checkpoint
 from ..errors import CheckpointError, SettingError, TrainingError
-from . import folder, task
-from .config import Config
-from .trainer import Trainer, predict
+from . import folder
+from .config import Config, PretrainConfig, RunConfig
+from .pretrain import Pretrainer
+from .trainer import Trainer
 
 
 class Interrupted(KeyboardInterrupt):
@@ -48,15 +49,17 @@ class Watcher:
 
 
 SILENT = Watcher()
+TRAINERS: dict[type[RunConfig], type[Trainer]] = {Config: Trainer, PretrainConfig: Pretrainer}
+COMMANDS = {Config: "minivision train", PretrainConfig: "minivision pretrain"}
 
 
-def start(config: Config, out: Path, watcher: Watcher = SILENT) -> dict[str, Any]:
+def start(config: RunConfig, out: Path, watcher: Watcher = SILENT) -> dict[str, Any]:
     """Trains from the beginning and returns the metrics; an earlier run's files in `out` are moved aside first.
 
     Leaves config.json, metrics.csv, metrics.json, model.safetensors and report.png. Raises what `go_on` raises.
     """
     with backend(config.backend):
-        trainer = Trainer(config)
+        trainer = TRAINERS[type(config)](config)
         out.mkdir(parents=True, exist_ok=True)
         if earlier := folder.move_aside(out):
             watcher.moved(earlier)
@@ -64,35 +67,45 @@ def start(config: Config, out: Path, watcher: Watcher = SILENT) -> dict[str, Any
         return go_on(trainer, out, watcher)
 
 
-def resume(out: Path, asked: Mapping[str, Any], watcher: Watcher = SILENT) -> dict[str, Any]:
+def resume(out: Path, asked: Mapping[str, Any], watcher: Watcher = SILENT, kind: type[RunConfig] = Config) -> dict[str, Any]:
     """Goes on with the run saved in `out`, to the bits that it would have had without a stop; returns the metrics.
 
-    asked: settings that must be this run's, SettingError names those that differ. A finished run only gives its metrics.
+    asked: settings that must be this run's, SettingError names those that differ. kind: of its configuration; CheckpointError
+    for a run of another kind. A finished run only gives its metrics.
     """
     if not (out / folder.STATE).exists():
-        return _finished(out, asked)
+        return _finished(out, asked, kind)
     arrays, more = load_state(out)
-    config = Config(**more["config"])
+    config = _config(kind, more["config"], out)
     _check_asked(out, config, asked)
     with backend(config.backend):
-        trainer = Trainer(config)
+        trainer = TRAINERS[kind](config, resumed=True)
         trainer.restore(arrays, more)
         return go_on(trainer, out, watcher)
 
 
-def _finished(out: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
+def _config(kind: type[RunConfig], saved: Mapping[str, Any], out: Path) -> RunConfig:
+    """The saved settings; CheckpointError where another command's run has them."""
+    for other in COMMANDS:
+        strangers = saved.keys() - {each.name for each in fields(kind)}
+        if other is not kind and strangers and saved.keys() <= {each.name for each in fields(other)}:
+            raise CheckpointError(f"the run in {out} is of `{COMMANDS[other]}`; go on with it by that command")
+    return kind(**saved)
+
+
+def _finished(out: Path, asked: Mapping[str, Any], kind: type[RunConfig]) -> dict[str, Any]:
     if not (out / folder.METRICS).exists():
         raise CheckpointError(f"{out} holds no run to resume: there is no {folder.STATE} in it")
     try:
         found = json.loads((out / folder.METRICS).read_text())
-        config = Config(**found["config"])
+        config = _config(kind, found["config"], out)
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{out / folder.METRICS} is not what a finished run leaves ({error})") from None
     _check_asked(out, config, asked)
     return found
 
 
-def _check_asked(out: Path, config: Config, asked: Mapping[str, Any]) -> None:
+def _check_asked(out: Path, config: RunConfig, asked: Mapping[str, Any]) -> None:
     if differences := config.differences(asked):
         hint = "leave these out to go on with it, or start another run in another folder"
         raise SettingError(f"the run in {out} has other settings: {'; '.join(differences)}\n  hint: {hint}")
@@ -160,13 +173,10 @@ def load_state(out: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 def finish(trainer: Trainer, out: Path) -> dict[str, Any]:
     """Writes weights, figures and picture, and removes the state: nothing is left to resume."""
-    from ..plot import report
-
-    logits = predict(trainer.model, trainer.data.test_images, trainer.config.batch_size)
-    found = metrics(trainer) | task.figures(logits, trainer.data.test_labels)
+    found, picture = trainer.results(metrics(trainer))
     save_checkpoint(out / folder.MODEL, trainer.model.state_dict())
     folder.write_csv(out / folder.ROWS, trainer.rows)
-    folder.write_bytes(out / folder.REPORT, report(trainer.model, trainer.data, logits, trainer.rows, found))
+    folder.write_bytes(out / folder.REPORT, picture)
     folder.write_json(out / folder.METRICS, found)
     (out / folder.STATE).unlink(missing_ok=True)
     return found
@@ -178,9 +188,7 @@ def metrics(trainer: Trainer) -> dict[str, Any]:
     return {
         "model": trainer.config.model,
         "data": trainer.config.data,
-        "test_accuracy": last["test_accuracy"],
-        "test_loss": last["test_loss"],
-        "train_accuracy": last["train_accuracy"],
+        **{name: last[name] for name in ("test_accuracy", "test_loss", "train_accuracy") if name in last},
         "loss": last["train_loss"],
         "seconds": last["seconds"],
         "images_per_second": round(harmonic_mean([row["images_per_second"] for row in trainer.rows]), 1),

@@ -36,6 +36,8 @@ def figures(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 def verdict(found: Mapping[str, Any]) -> str:
     """The figure that counts, in words."""
+    if "test_accuracy" not in found:
+        return f"loss {found['test_loss']:.3f} on what is hidden in {found['test_images']:,} unseen images"
     if "mean_average_precision" in found:
         precision, share = found["mean_average_precision"], found["test_accuracy"]
         return f"mAP {precision:.1%}, {share:.1%} of all labels of {found['test_images']:,} unseen images right"

@@ -18,9 +18,9 @@ from ..optim import AdamW, clip_grad_norm_
 from ..recording import no_grad
 from ..schedule import Scheduler, cosine
 from ..tape import Tensor
-from . import blame, task
-from .build import build_model
-from .config import Config
+from . import blame, initial, task
+from .build import build_model, check_classifier
+from .config import Config, RunConfig
 
 
 @dataclass
@@ -32,11 +32,11 @@ class Tally:
     right: float = 0
     seconds: float = 0.0
 
-    def add(self, logits: np.ndarray, labels: np.ndarray, loss: float) -> None:
-        """logits (B, C), labels (B) or (B, C), the mean loss of the batch."""
-        self.images += len(labels)
-        self.loss += loss * len(labels)
-        self.right += float(task.right(logits, labels).sum())
+    def add(self, images: int, loss: float, right: float = 0.0) -> None:
+        """A batch of so many images: its mean loss, and how many answers are right."""
+        self.images += images
+        self.loss += loss * images
+        self.right += right
 
     @property
     def mean_loss(self) -> float:
@@ -55,19 +55,57 @@ class Tally:
 
 
 class Trainer:
-    """One run of a Config. `epoch` and `batch` say what comes next; `tally` holds this epoch's figures, `rows` those before."""
+    """One run of a Config. `epoch` and `batch` say what comes next; `tally` holds this epoch's figures, `rows` those before.
 
-    def __init__(self, config: Config, dataset: data.Dataset | None = None) -> None:
+    dataset, model: in place of those that the configuration names. resumed: the state of an earlier run will be restored, so that
+    weights to begin with are not read. What is asked about an image is in the methods down to `results`, which
+    pretrain.Pretrainer has of its own.
+    """
+
+    def __init__(self, config: Any, dataset: data.Dataset | None = None, resumed: bool = False, model: Any | None = None) -> None:
         random.manual_seed(config.seed)
         self.config, self.data = config, dataset or data.load(config.data, config.seed)
-        self.model = build_model(config.model, self.data, config.drop_path)
+        self.begun = ""  # in words, what the weights began with
+        self.model = model or self.build(resumed)
         self.batches_per_epoch = -(-len(self.data.train_labels) // config.batch_size)
-        self.optimizer = AdamW(groups(self.model, config), lr=config.lr)
+        self.optimizer = AdamW(groups(self.model, config), lr=config.lr, betas=(0.9, config.beta2))
         steps = config.epochs * self.batches_per_epoch
         self.scheduler = Scheduler(self.optimizer, cosine(steps, int(config.warmup * steps)))
         self.epoch, self.batch, self.seconds = 0, 0, 0.0
         self.tally, self.rows = Tally(), []  # type: tuple[Tally, list[dict[str, Any]]]
         self.good = [(tensor, tensor.data.copy()) for tensor in (*self.model.parameters(), *self.model.buffers())]
+
+    def build(self, resumed: bool) -> Any:
+        """The model, and the few labels that the configuration asks for."""
+        check_classifier(self.config.model)
+        if self.config.labels:
+            self.data = self.data.few(self.config.labels, self.config.seed)
+        more = {"global_pool": self.config.pool} if self.config.pool else {}
+        model = build_model(self.config.model, self.data, self.config.drop_path, **more)
+        if self.config.init and not resumed:
+            self.begun = initial.begin_from(model, self.config.init)
+        return model
+
+    def answer(self, images: np.ndarray, labels: np.ndarray) -> tuple[Any, float]:
+        """The mean loss of a batch, with its graph, and how many answers are right."""
+        logits = self.model(Tensor(images))
+        return task.loss(logits, labels, self.config.label_smoothing), float(task.right(logits.data, labels).sum())
+
+    def test(self) -> Tally:
+        """The loss, with the label smoothing of training, and the accuracy on the test images."""
+        return evaluate(self.model, self.data, self.config)
+
+    def figures(self, part: str, tally: Tally) -> dict[str, float]:
+        """What a row has of the training or of the test part."""
+        return {f"{part}_loss": tally.mean_loss, f"{part}_accuracy": tally.accuracy}
+
+    def results(self, found: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        """The figures of a finished run with those that are computed at its end, and its picture."""
+        from ..plot import report
+
+        logits = predict(self.model, self.data.test_images, self.config.batch_size)
+        found = found | task.figures(logits, self.data.test_labels)
+        return found, report(self.model, self.data, logits, self.rows, found)
 
     @property
     def step(self) -> int:
@@ -98,8 +136,7 @@ class Trainer:
         drawn = random.generator().bit_generator.state
         self.optimizer.zero_grad()
         with np.errstate(all="ignore"):  # what is not finite is looked for here, and explained
-            logits = self.model(Tensor(images))
-            loss = task.loss(logits, labels, self.config.label_smoothing)
+            loss, right = self.answer(images, labels)
             value = loss.item()
             if math.isfinite(value):
                 loss.backward()
@@ -109,7 +146,7 @@ class Trainer:
             self.optimizer.step()
         self.scheduler.step()
         self.batch += 1
-        self.tally.add(logits.data, labels, value)
+        self.tally.add(len(images), value, right)
 
     def _keep_good(self) -> None:
         """The values that this step's loss was computed with: what is left if the next step's is NaN."""
@@ -133,13 +170,12 @@ class Trainer:
 
     def _end_epoch(self) -> None:
         start = time.perf_counter()
-        test = evaluate(self.model, self.data, self.config)
+        test = self.test()
         self.seconds += time.perf_counter() - start
         self.rows.append(
             {
                 "epoch": self.epoch + 1, "step": self.step, "lr": self.scheduler.get_last_lr()[0],
-                "train_loss": self.tally.mean_loss, "train_accuracy": self.tally.accuracy,
-                "test_loss": test.mean_loss, "test_accuracy": test.accuracy,
+                **self.figures("train", self.tally), **self.figures("test", test),
                 "images_per_second": round(self.tally.images_per_second, 1), "seconds": round(self.seconds, 3),
             }
         )  # fmt: skip
@@ -179,14 +215,14 @@ def fingerprint(dataset: data.Dataset) -> int:
     return functools.reduce(lambda crc, part: zlib.crc32(np.ascontiguousarray(part).data, crc), parts, 0)
 
 
-def groups(model: Any, config: Config) -> list[dict[str, Any]]:
+def groups(model: Any, config: RunConfig) -> list[dict[str, Any]]:
     """Matrices and filters decay; biases and norms do not; nor do the tables, which learn faster.
 
-    Tables: the class and distillation tokens and the position embeddings. They begin near 0, beside patches that begin near 1.
+    Tables: the class, distillation and mask tokens and the position embeddings. They begin near 0, beside patches near 1.
     """
     kinds: dict[str, list[Any]] = {"matrices": [], "vectors": [], "tables": []}
     for name, parameter in model.named_parameters():
-        table = name.rpartition(".")[2] in ("cls_token", "dist_token", "pos_embed")
+        table = name.rpartition(".")[2] in ("cls_token", "dist_token", "mask_token", "pos_embed")
         kinds["tables" if table else "matrices" if parameter.ndim >= 2 else "vectors"].append(parameter)
     settings = {
         "matrices": {"weight_decay": config.weight_decay},
@@ -204,7 +240,8 @@ def predict(model: Any, images: Any, batch_size: int) -> np.ndarray:
 
 
 def evaluate(model: Any, dataset: data.Dataset, config: Config) -> Tally:
-    """The loss, with the label smoothing of training, and the accuracy on the test images."""
+    """Loss and accuracy of all test images."""
     logits, tally = predict(model, dataset.test_images, config.batch_size), Tally()
-    tally.add(logits, dataset.test_labels, float(task.loss(logits, dataset.test_labels, config.label_smoothing)))
+    loss = float(task.loss(logits, dataset.test_labels, config.label_smoothing))
+    tally.add(len(logits), loss, float(task.right(logits, dataset.test_labels).sum()))
     return tally

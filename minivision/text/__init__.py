@@ -1,0 +1,8 @@
+"""Text as numbers and back: byte-level byte-pair encoding, and WordPiece."""
+
+from __future__ import annotations
+
+from .bpe import BytePairs
+from .wordpiece import WordPiece
+
+__all__ = ["BytePairs", "WordPiece"]
