@@ -12,7 +12,7 @@ from typing import Any
 from .. import __version__
 from ..train.config import Config, PretrainConfig, RunConfig, TextConfig
 
-BENCHMARKS = ("gemm", "conv", "attention", "memory", "optimiser", "training", "networks")
+BENCHMARKS = ("gemm", "conv", "attention", "memory", "optimiser", "training", "networks", "language")
 
 EXAMPLES = """examples:
   minivision train vit --data digits --out runs/vit  learn to read digits
