@@ -46,6 +46,11 @@ FAULTS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "the rows behind the turned squares are left out": ("p = whole; p < k;", "p = whole; p < whole;"),
         "a square is turned but for its last pairs": ("half > 0; half /= 2", "half > 1; half /= 2"),
     },
+    ("gemm", "gemv.inc.c"): {
+        "of one row, columns behind whole vectors are left out": ("if (whole < k)", "if (0)"),
+        "of one row, every group of columns adds the first one's bias": ("bias ? bias + j : NULL", "bias"),
+        "of one row, a short group is summed as if it were dense": ("(j + MIN(i, some - 1)) * b_j", "(j + i) * MIN(b_j, 1)"),
+    },
     ("linear", "gemm.inc.c"): {
         "an activation of the first rows": ("then->y + at + i * c_i", "then->y + at"),
     },
