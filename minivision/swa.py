@@ -144,14 +144,13 @@ def update_batch_norm(model: Module, batches: Iterable[Any]) -> None:
     n = 0
     try:
         model.train()
-        for m in norms:
-            if m.num_batches_tracked is not None:
-                m.num_batches_tracked.data[...] = 0
+        for b in statistics:
+            b.data[...] = 0  # numbers, whatever was there: the first batch's share is 1
         for batch in batches:
             x = batch[0] if isinstance(batch, (tuple, list)) else batch
             n += len(x)
             for m in norms:
-                m.momentum = len(x) / n  # 1 at first: what was there before has no part in it
+                m.momentum = len(x) / n
             with no_grad():
                 model(x)
         if n == 0:

@@ -14,7 +14,9 @@ __all__ = ["functional_call"]
 Place = tuple[Module, str]
 
 
-def functional_call(module: Module, parameters: Mapping[str, Any], args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+def functional_call(
+    module: Module, parameters: Mapping[str, Any], args: Any = (), kwargs: Mapping[str, Any] | None = None
+) -> Any:
     """module(*args, **kwargs), computed with the given tensors as its parameters and buffers of those names.
 
     parameters: {dotted path, as in named_parameters(): Tensor}; what it does not name stays the module's own, and a parameter
