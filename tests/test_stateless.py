@@ -96,3 +96,16 @@ def test_keywords_reach_the_module():
     x = mv.tensor(RNG.standard_normal((6, 3)).astype(np.float32))
     y = functional_call(model, dict(model.named_parameters()), (x,), {"activation": "relu"})
     assert y.data.min() == 0.0
+
+
+def test_a_layer_whose_weight_is_made_of_others_takes_others():
+    layer, x = nn.utils.weight_norm(nn.Linear(3, 2)).double(), RNG.standard_normal((4, 3))
+    g = mv.tensor(np.array([[2.0], [0.5]]), requires_grad=True)
+    v = layer.weight_v.data
+    want = x @ (g.data * v / np.linalg.norm(v, axis=1, keepdims=True)).T + layer.bias.data
+    y = functional_call(layer, {"weight_g": g}, (x,))
+    np.testing.assert_allclose(y.data, want, rtol=1e-12)
+    y.sum().backward()
+    assert g.grad is not None
+    assert layer.weight_g.grad is None
+    np.testing.assert_allclose(layer(x).data, x @ layer.weight.data.T + layer.bias.data, rtol=1e-12)

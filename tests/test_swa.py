@@ -253,3 +253,17 @@ def test_one_noisy_weight_settles_at_the_variance_of_the_law_and_its_mean_forget
     assert low < np.sum(w.data**2) / of_mean < high
     assert abs(of_mean / (s**2 / (a**2 * T)) - 1.0) <= 2.0 / (T * lr * a * (2.0 - lr * a))
     assert not low < np.sum(settled**2) / (lr * s**2 / (2.0 * a)) < high, "the test tells the law from its limit for small rates"
+
+
+def test_a_checkpoint_holds_the_mean(tmp_path):
+    model = network()
+    optimiser = SWA(optim.SGD(model.parameters(), lr=0.1, momentum=0.9), start=1)
+    for x, _ in pictures(5, 5):
+        optimiser.zero_grad()
+        (model(x) ** 3).sum().backward()
+        optimiser.step()
+    mv.save_checkpoint(tmp_path / "run.safetensors", optimiser.state_dict())
+    other = SWA(optim.SGD(network().parameters(), lr=0.3, momentum=0.9), start=1)
+    other.load_state_dict(mv.load_checkpoint(tmp_path / "run.safetensors"))
+    for name, values in optimiser.state_dict().items():
+        np.testing.assert_array_equal(other.state_dict()[name], values)
