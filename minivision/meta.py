@@ -1,6 +1,6 @@
 """Model-agnostic meta-learning for fast adaptation of deep networks, and task-agnostic meta-learning.
 
-MAML: Finn, Abbeel, Levine. ICML 2017, arXiv 1703.03400.  TAML: Jamal, Qi (Shah). CVPR 2019, arXiv 1805.07722.
+MAML: Finn, Abbeel, Levine. ICML 2017, arXiv 1703.03400.  TAML: Jamal, Qi (and Shah, on arXiv). CVPR 2019, arXiv 1805.07722.
 
 MAML looks for a start theta from which a step or a few on a handful of examples lead far:  theta_i = theta - alpha dL_i/dtheta,
 and theta itself follows the gradient of L_i(theta_i) on other examples of task i, through the step. TAML adds that the start
