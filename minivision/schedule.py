@@ -60,6 +60,30 @@ def inverse_sqrt(warmup: int) -> Factor:
     return lambda t: min((t + 1) / warmup, math.sqrt(warmup / (t + 1)))
 
 
+def swa(start: int, low: float, cycle: int = 1, high: float = 1.0) -> Factor:
+    """The rates of stochastic weight averaging, whose first average is taken after `start` steps (optim.SWA's start).
+
+    Before:  f(t) = 1 up to t = 0.5 start, then in a straight line down to low, which it reaches at t = 0.9 start.
+    From t = start on:  f(t) = (1 - s) high + s low,  s = ((t - start) mod cycle + 1) / cycle.
+
+    cycle=1 is the constant schedule, f(t) = low; a longer one falls from near high to low and averages there. Every cycle ends
+    just before a step whose number is start + cycle k.  Izmailov et al. 2018, eq. 1; the part before is that of their code.
+    ValueError unless start is at least 0, cycle at least 1, and 0 < low <= high.
+    """
+    if start < 0 or cycle < 1:
+        raise ValueError(f"swa counts steps: start from 0, cycle from 1 up, got start={start}, cycle={cycle}")
+    if not 0.0 < low <= high:
+        raise ValueError(f"swa needs 0 < low <= high, got low={low}, high={high}")
+
+    def factor(t: int) -> float:
+        if t >= start:
+            s = ((t - start) % cycle + 1) / cycle
+            return (1.0 - s) * high + s * low
+        return 1.0 + (low - 1.0) * min(max((t / start - 0.5) / 0.4, 0.0), 1.0)
+
+    return factor
+
+
 class Scheduler:
     """Holds each group's learning rate at its value when the scheduler was made, times factor(t); t = 0 at once.
 

@@ -20,6 +20,12 @@ VALUES = {
     ),
     "step_decay": (schedule.step_decay(3, 0.5), {0: 1.0, 2: 1.0, 3: 0.5, 5: 0.5, 6: 0.25}),
     "milestones": (schedule.milestones([5, 2], 0.1), {0: 1.0, 1: 1.0, 2: 0.1, 4: 0.1, 5: 0.01, 9: 0.01}),
+    "swa": (schedule.swa(20, 0.2), {0: 1.0, 10: 1.0, 14: 0.6, 18: 0.2, 19: 0.2, 20: 0.2, 21: 0.2, 99: 0.2}),
+    "swa in cycles": (
+        schedule.swa(20, 0.2, cycle=4, high=0.6),
+        {0: 1.0, 19: 0.2, 20: 0.5, 21: 0.4, 22: 0.3, 23: 0.2, 24: 0.5, 27: 0.2, 28: 0.5},
+    ),
+    "swa from the start": (schedule.swa(0, 0.5), {0: 0.5, 1: 0.5}),
     "inverse_sqrt": (schedule.inverse_sqrt(4), {0: 0.25, 3: 1.0, 15: 0.5, 63: 0.25}),
 }
 
@@ -86,3 +92,9 @@ def test_arguments_that_make_no_sense_are_refused():
         schedule.step_decay(0)
     with pytest.raises(ValueError, match="warmup >= 1"):
         schedule.inverse_sqrt(0)
+
+
+@pytest.mark.parametrize("arguments", [(-1, 0.5), (4, 0.5, 0), (4, 0.0), (4, 0.5, 2, 0.4)])
+def test_swa_refuses_what_is_no_schedule(arguments):
+    with pytest.raises(ValueError, match="swa"):
+        schedule.swa(*arguments)
