@@ -21,6 +21,10 @@ VALUES = {
     "step_decay": (schedule.step_decay(3, 0.5), {0: 1.0, 2: 1.0, 3: 0.5, 5: 0.5, 6: 0.25}),
     "milestones": (schedule.milestones([5, 2], 0.1), {0: 1.0, 1: 1.0, 2: 0.1, 4: 0.1, 5: 0.01, 9: 0.01}),
     "inverse_sqrt": (schedule.inverse_sqrt(4), {0: 0.25, 3: 1.0, 15: 0.5, 63: 0.25}),
+    "inverse_sqrt of a width": (
+        schedule.inverse_sqrt(4000, 512),
+        {t: 512**-0.5 * min((t + 1) ** -0.5, (t + 1) * 4000**-1.5) for t in (0, 9, 3998, 3999, 4000, 99_999)},
+    ),
 }
 
 
@@ -86,3 +90,5 @@ def test_arguments_that_make_no_sense_are_refused():
         schedule.step_decay(0)
     with pytest.raises(ValueError, match="warmup >= 1"):
         schedule.inverse_sqrt(0)
+    with pytest.raises(ValueError, match="width >= 1"):
+        schedule.inverse_sqrt(4000, 0)
