@@ -48,12 +48,12 @@ def rotation(k: int, width: int) -> np.ndarray:
 class MultiheadAttention(nn.Module):
     """Section 3.2.2: head_i = attention(x W_i^Q, y W_i^K, y W_i^V),  [head_1 ... head_h] W^O,  d_k = d / h."""
 
-    def __init__(self, config: TransformerConfig) -> None:
+    def __init__(self, d: int, heads: int, bias: bool) -> None:
         super().__init__()
-        d, self.heads = config.d_model, config.nhead
+        self.heads = heads
         self.in_proj_weight = nn.Parameter((3 * d, d), nn.init.xavier_uniform())  # W^Q, W^K, W^V of all heads
-        self.in_proj_bias = nn.Parameter((3 * d,)) if config.attention_bias else None
-        self.out_proj = nn.Linear(d, d, bias=config.attention_bias)
+        self.in_proj_bias = nn.Parameter((3 * d,)) if bias else None
+        self.out_proj = nn.Linear(d, d, bias=bias)
 
     def forward(self, x: Any, y: Any = None, seen: Any = None, causal: bool = False) -> Any:
         """Queries of x (B, M, d), keys and values of y (B, N, d), or of x itself -> (B, M, d)
@@ -68,8 +68,12 @@ class MultiheadAttention(nn.Module):
             kv = F.linear(y, weight[d:], None if bias is None else bias[d:])  # (B, N, 2 d)
             k, v = (self.split(each) for each in kv.chunk(2, -1))  # 2 x (B, h, N, d_k)
         mask = None if seen is None else np.asarray(seen, bool)[:, None, None, :]  # (B, 1, 1, N)
-        x = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal)  # (B, h, M, d_k)
+        x = self.attend(q, k, v, mask, causal)  # (B, h, M, d_k)
         return self.out_proj(x.transpose(1, 2).flatten(2))
+
+    def attend(self, q: Any, k: Any, v: Any, mask: Any, causal: bool) -> Any:
+        """Section 3.2.1, eq. 1: softmax(q k^T / sqrt(d_k)) v.  q (B, h, M, d_k), k and v (B, h, N, d_k) -> (B, h, M, d_k)"""
+        return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal)
 
     def split(self, x: Any) -> Any:
         """(B, N, d) -> (B, h, N, d_k)"""
@@ -82,7 +86,7 @@ class EncoderLayer(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         d = config.d_model
-        self.self_attn = MultiheadAttention(config)
+        self.self_attn = MultiheadAttention(d, config.nhead, config.attention_bias)
         self.linear1, self.linear2 = nn.Linear(d, config.dim_feedforward), nn.Linear(config.dim_feedforward, d)
         self.norm1, self.norm2 = nn.LayerNorm(d), nn.LayerNorm(d)
         self.dropout = nn.Dropout(config.dropout)
@@ -98,8 +102,8 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        d = config.d_model
-        self.self_attn, self.multihead_attn = MultiheadAttention(config), MultiheadAttention(config)
+        d, heads, bias = config.d_model, config.nhead, config.attention_bias
+        self.self_attn, self.multihead_attn = MultiheadAttention(d, heads, bias), MultiheadAttention(d, heads, bias)
         self.linear1, self.linear2 = nn.Linear(d, config.dim_feedforward), nn.Linear(config.dim_feedforward, d)
         self.norm1, self.norm2, self.norm3 = nn.LayerNorm(d), nn.LayerNorm(d), nn.LayerNorm(d)
         self.dropout = nn.Dropout(config.dropout)
