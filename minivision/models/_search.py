@@ -44,3 +44,10 @@ def beam_search(log_p: LogP, start: int, end: int, longest: int, beam: int = 4, 
         if totals[0] / penalty(longest, alpha) <= score:  # log P only falls, and no sentence has a larger penalty
             break
     return best, score
+
+
+def search(log_p: LogP, start: int, end: int, longest: int, beam: int, alpha: float) -> list[int]:
+    """The sentence of `greedy_search` where the beam is 1, else of `beam_search`, of which every sentence has an end."""
+    if beam == 1:
+        return greedy_search(log_p, start, end, longest)
+    return beam_search(log_p, start, end, longest, beam, alpha)[0]

@@ -6,9 +6,10 @@ A sentence is turned into another one by attention alone: an encoder whose token
 look at those before them and at the encoder's. Nothing runs along the sentence, so all its places are computed at once.
 
 Names and keys are those of torch.nn.Transformer, and embedding.weight, the one table that source, target and logits share.
-Deviations: no dropout unless asked for, and none of attention's weights; the decoder begins with a token of its own. For "about
-37000" tokens (section 5.1) there are 63.0 and 214.2 million parameters, where table 3 prints 65 and 213: no one number of tokens
-gives both. attention_bias and final_norm add what torch.nn.Transformer has beyond the paper.
+Deviations: no dropout unless asked for, and none of attention's weights; the decoder begins with a token of its own. Sines and
+cosines take turns, as in the paper; the authors' code, tensor2tensor, has all sines first. For "about 37000" tokens (section 5.1)
+there are 63.0 and 214.2 million parameters, where table 3 prints 65 and 213: no one number of tokens gives both. attention_bias
+and final_norm add what torch.nn.Transformer has beyond the paper.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from .. import nn
 from ..errors import ShapeError
 from ..recording import no_grad
 from ._registry import register
-from ._search import beam_search, greedy_search
+from ._search import search
 
 
 def sinusoids(length: int, width: int, start: int = 0) -> np.ndarray:
@@ -68,8 +69,7 @@ class MultiheadAttention(nn.Module):
             kv = F.linear(y, weight[d:], None if bias is None else bias[d:])  # (B, N, 2 d)
             k, v = (self.split(each) for each in kv.chunk(2, -1))  # 2 x (B, h, N, d_k)
         mask = None if seen is None else np.asarray(seen, bool)[:, None, None, :]  # (B, 1, 1, N)
-        x = self.attend(q, k, v, mask, causal)  # (B, h, M, d_k)
-        return self.out_proj(x.transpose(1, 2).flatten(2))
+        return self.out_proj(self.attend(q, k, v, mask, causal).transpose(1, 2).flatten(2))  # (B, M, d)
 
     def attend(self, q: Any, k: Any, v: Any, mask: Any, causal: bool) -> Any:
         """Section 3.2.1, eq. 1: softmax(q k^T / sqrt(d_k)) v.  q (B, h, M, d_k), k and v (B, h, N, d_k) -> (B, h, M, d_k)"""
@@ -148,8 +148,8 @@ class Transformer(nn.Module):
     def forward(self, source: Any, target: Any = None, source_seen: Any = None) -> Any:
         """source (B, N) and target (B, M) of whole numbers below vocab_size -> (B, M, vocab_size)
 
-        target: what the decoder reads, the sentence shifted right by `shifted`; None: the source. source_seen (B, N): False at
-        padding; None: all may be seen. The target needs no such mask: its padding stands behind, where no token looks.
+        target: what the decoder reads, the sentence that `shifted` has moved right; None: the source. source_seen (B, N): False
+        at padding; None: all may be seen. The target needs no such mask: its padding stands behind, where no token looks.
         """
         return self.decode(source if target is None else target, self.encode(source, source_seen), source_seen)
 
@@ -191,19 +191,14 @@ class Transformer(nn.Module):
     def translate(self, source: Any, longest: int, beam: int = 4, alpha: float = 0.6) -> list[int]:
         """Section 6.1: a source (N) without padding -> its target's tokens, at most `longest`, `end` the last of them.
 
-        beam 1 takes the likeliest token each time, and may come to no end. The encoder reads once, the decoder for every token
-        the whole beginning.
+        beam 1 is greedy, and may come to no end. The encoder reads once, the decoder for every token the whole beginning.
         """
         memory = self.encode(np.asarray(source)[None])  # (1, N, d)
 
-        def log_p(starts: np.ndarray) -> np.ndarray:
-            """(K, T) -> (K, V)"""
-            logits = self.decode(starts, memory.expand(len(starts), -1, -1))[:, -1]  # (K, V)
-            return F.log_softmax(logits, -1).numpy()
+        def log_p(starts: np.ndarray) -> np.ndarray:  # (K, T) -> (K, V)
+            return F.log_softmax(self.decode(starts, memory.expand(len(starts), -1, -1))[:, -1], -1).numpy()
 
-        if beam == 1:
-            return greedy_search(log_p, self.config.start, self.config.end, longest)
-        return beam_search(log_p, self.config.start, self.config.end, longest, beam, alpha)[0]
+        return search(log_p, self.config.start, self.config.end, longest, beam, alpha)
 
 
 @dataclass(frozen=True)

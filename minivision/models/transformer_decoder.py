@@ -23,7 +23,7 @@ from .. import nn
 from ..errors import ShapeError
 from ..recording import no_grad
 from ._registry import register
-from ._search import beam_search, greedy_search
+from ._search import search
 from .transformer import MultiheadAttention, sinusoids
 
 
@@ -38,7 +38,7 @@ class LocalAttention(MultiheadAttention):
         self.block = config.block
 
     def attend(self, q: Any, k: Any, v: Any, mask: Any, causal: bool) -> Any:
-        """(B, h, N, d_k) -> the same; token t sees s <= t where s // block = t // block"""
+        """(B, h, N, d_k) -> the same; token t sees s <= t where s // block = t // block. Always causal, with no other mask."""
         N, n = q.shape[2], self.block
         if n >= N:
             return super().attend(q, k, v, mask, causal)
@@ -56,7 +56,10 @@ class CompressedAttention(MultiheadAttention):
         self.values = nn.Conv1d(d, d, self.compression, stride=self.compression)
 
     def attend(self, q: Any, k: Any, v: Any, mask: Any, causal: bool) -> Any:
-        """(B, h, N, d_k) -> the same, of 1 + N // compression keys: the first token's, then those of whole groups"""
+        """(B, h, N, d_k) -> the same, of 1 + N // compression keys: the first token's, then those of whole groups.
+
+        Always causal, by `visible`, with no other mask. Tokens behind the last whole group are no keys: none may see them yet.
+        """
         seen = visible(q.shape[2], self.compression)  # (N, 1 + N // compression)
         return super().attend(q, self.compress(self.keys, k), self.compress(self.values, v), seen, False)
 
@@ -148,7 +151,7 @@ class TransformerDecoder(nn.Module):
     def summarise(self, source: Any, longest: int, beam: int = 4, alpha: float = 0.6) -> list[int]:
         """What the model says behind a source (N) and the separator: at most `longest` tokens, `end` the last of them.
 
-        beam 1 takes the likeliest token each time, and may come to no end. For every token all is read anew.
+        beam 1 is greedy, and may come to no end. For every token all is read anew.
         """
         source = np.asarray(source, np.int64)
 
@@ -157,9 +160,7 @@ class TransformerDecoder(nn.Module):
             tokens = np.concatenate([np.tile(source, (len(starts), 1)), starts], axis=1)  # (K, N + T)
             return F.log_softmax(self(tokens)[:, -1], -1).numpy()
 
-        if beam == 1:
-            return greedy_search(log_p, self.config.separator, self.config.end, longest)
-        return beam_search(log_p, self.config.separator, self.config.end, longest, beam, alpha)[0]
+        return search(log_p, self.config.separator, self.config.end, longest, beam, alpha)
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,9 @@ def whole(**overrides: Any) -> dict[str, np.ndarray]:
     return {"logits": logits.detach().numpy(), "gradient": gradient.numpy()}
 
 
+build = Model
+
+
 def case(name: str, length: int, batch: int, **overrides: Any) -> dict[str, Any]:
     """A case of whole numbers: the source is the target, too."""
     tokens = overrides.get("vocab_size", SIZES[name][4])

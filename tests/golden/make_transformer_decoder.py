@@ -112,6 +112,9 @@ class Model(nn.Module):
         return x @ self.embedding.weight.T
 
 
+build = Model
+
+
 def case(name: str, length: int, batch: int, **overrides: Any) -> dict[str, Any]:
     """A case of whole numbers."""
     tokens = overrides.get("vocab_size", SIZES[name][5])
