@@ -88,6 +88,7 @@ def test_a_source_s_padding_changes_nothing():
     model, (source, target, seen) = tiny(), batch()
     other = np.where(seen, source, (source + 5) % 16)
     wanted = model(source, target, seen).numpy()
+    np.testing.assert_array_equal(model(mv.tensor(source), mv.tensor(target), mv.tensor(seen)).numpy(), wanted)
     np.testing.assert_array_equal(model(other, target, seen).numpy(), wanted)
     for row, length in enumerate(seen.sum(1)):
         alone = model(source[row : row + 1, :length], target[row : row + 1]).numpy()
@@ -133,7 +134,8 @@ def test_the_loss_is_over_what_is_no_padding(smoothing):
         if target[b, t]
     ]
     assert len(wanted) == 6
-    assert model.loss(source, target, smoothing).item() == pytest.approx(np.mean(wanted), rel=1e-12)
+    for kind in (np.array, mv.tensor, np.ndarray.tolist):
+        assert model.loss(kind(source), kind(target), smoothing).item() == pytest.approx(np.mean(wanted), rel=1e-12)
 
 
 def test_a_small_one_learns_to_turn_sentences_around():
@@ -224,6 +226,7 @@ def test_translating_is_searching_with_the_decoder(beam, monkeypatch):
     monkeypatch.setattr(model, "encode", lambda *a: encoded.append(a) or encode(*a))
     found = model.translate(source, 6, beam)
     assert len(encoded) == 1
+    assert model.translate(mv.tensor(source), 6, beam) == found
 
     def log_p(starts):
         return np.stack([F.log_softmax(model(source[None], row[None]), -1).numpy()[0, -1] for row in starts])

@@ -150,7 +150,8 @@ def test_the_loss_is_of_source_and_target():
     log_p = F.log_softmax(model(tokens), -1).numpy()
     wanted = [-log_p[b, t - 1, tokens[b, t]] for b in range(2) for t in range(1, len(rows[b]))]
     assert len(wanted) == 6 + 3
-    assert model.loss(tokens).item() == pytest.approx(np.mean(wanted), rel=1e-12)
+    for kind in (np.array, mv.tensor, np.ndarray.tolist):
+        assert model.loss(kind(tokens)).item() == pytest.approx(np.mean(wanted), rel=1e-12)
 
 
 @pytest.mark.parametrize("beam", [1, 3])

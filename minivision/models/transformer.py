@@ -23,6 +23,7 @@ import numpy as np
 from .. import functional as F
 from .. import nn
 from ..errors import ShapeError
+from ..ops.elementwise import raw
 from ..recording import no_grad
 from ._registry import register
 from ._search import search
@@ -68,7 +69,7 @@ class MultiheadAttention(nn.Module):
             q = self.split(F.linear(x, weight[:d], None if bias is None else bias[:d]))  # (B, h, M, d_k)
             kv = F.linear(y, weight[d:], None if bias is None else bias[d:])  # (B, N, 2 d)
             k, v = (self.split(each) for each in kv.chunk(2, -1))  # 2 x (B, h, N, d_k)
-        mask = None if seen is None else np.asarray(seen, bool)[:, None, None, :]  # (B, 1, 1, N)
+        mask = None if seen is None else np.asarray(raw(seen), bool)[:, None, None, :]  # (B, 1, 1, N)
         return self.out_proj(self.attend(q, k, v, mask, causal).transpose(1, 2).flatten(2))  # (B, M, d)
 
     def attend(self, q: Any, k: Any, v: Any, mask: Any, causal: bool) -> Any:
@@ -155,7 +156,7 @@ class Transformer(nn.Module):
 
     def encode(self, source: Any, source_seen: Any = None) -> Any:
         """(B, N) -> (B, N, d)"""
-        seen = source.shape if source_seen is None else np.shape(source_seen)
+        seen = source.shape if source_seen is None else np.shape(raw(source_seen))
         if len(source.shape) != 2 or seen != source.shape:
             problem = f"source (B, N) and source_seen of the same shape, got {tuple(source.shape)} and {seen}"
             raise ShapeError("transformer", problem, f"source {tuple(source.shape)}", "one sentence: source[None]")
@@ -175,7 +176,7 @@ class Transformer(nn.Module):
 
     def shifted(self, target: Any) -> np.ndarray:
         """What the decoder reads to say the target: the start, then all but the last.  (B, M) -> (B, M)"""
-        return np.pad(np.asarray(target)[:, :-1], ((0, 0), (1, 0)), constant_values=self.config.start)
+        return np.pad(np.asarray(raw(target))[:, :-1], ((0, 0), (1, 0)), constant_values=self.config.start)
 
     def loss(self, source: Any, target: Any, label_smoothing: float = 0.1) -> Any:
         """Section 5.4: cross-entropy with smoothed labels, the mean over the target's tokens that are no padding.  In nats.
@@ -183,7 +184,7 @@ class Transformer(nn.Module):
         source (B, N) and target (B, M), whose sentences close with `end`, filled up with `pad`. The wanted probability is
         1 - label_smoothing at the right token, and label_smoothing spread evenly over all V.
         """
-        pad, source, target = self.config.pad, np.asarray(source), np.asarray(target)
+        pad, source, target = self.config.pad, np.asarray(raw(source)), np.asarray(raw(target))
         logits = self(source, self.shifted(target), source != pad).flatten(0, 1)  # (B M, V)
         return F.cross_entropy(logits, target.reshape(-1), ignore_index=pad, label_smoothing=label_smoothing)
 
@@ -193,7 +194,7 @@ class Transformer(nn.Module):
 
         beam 1 is greedy, and may come to no end. The encoder reads once, the decoder for every token the whole beginning.
         """
-        memory = self.encode(np.asarray(source)[None])  # (1, N, d)
+        memory = self.encode(np.asarray(raw(source))[None])  # (1, N, d)
 
         def log_p(starts: np.ndarray) -> np.ndarray:  # (K, T) -> (K, V)
             return F.log_softmax(self.decode(starts, memory.expand(len(starts), -1, -1))[:, -1], -1).numpy()

@@ -21,6 +21,7 @@ import numpy as np
 from .. import functional as F
 from .. import nn
 from ..errors import ShapeError
+from ..ops.elementwise import raw
 from ..recording import no_grad
 from ._registry import register
 from ._search import search
@@ -144,8 +145,9 @@ class TransformerDecoder(nn.Module):
 
         tokens (B, N): sequences from `joined`, filled up with `pad` -> a number, in nats.
         """
+        tokens = np.asarray(raw(tokens))
         logits = self(tokens[:, :-1]).flatten(0, 1)  # (B (N - 1), V)
-        return F.cross_entropy(logits, np.asarray(tokens)[:, 1:].reshape(-1), ignore_index=self.config.pad)
+        return F.cross_entropy(logits, tokens[:, 1:].reshape(-1), ignore_index=self.config.pad)
 
     @no_grad()
     def summarise(self, source: Any, longest: int, beam: int = 4, alpha: float = 0.6) -> list[int]:
@@ -153,7 +155,7 @@ class TransformerDecoder(nn.Module):
 
         beam 1 is greedy, and may come to no end. For every token all is read anew.
         """
-        source = np.asarray(source, np.int64)
+        source = np.asarray(raw(source), np.int64)
 
         def log_p(starts: np.ndarray) -> np.ndarray:
             """(K, T), of which the separator is the first -> (K, V)"""
