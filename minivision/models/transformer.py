@@ -206,7 +206,7 @@ class Transformer(nn.Module):
 class TransformerConfig:
     """Table 3 and what a user may change.
 
-    vocab_size: tokens of both languages; pad, start, end: the three special ones; n_positions: tokens of the sentences whose
+    vocab_size: tokens of both languages; pad, start, end: the three special ones; length: tokens of the sentences whose
     multiply-adds are counted (there is no longest sentence); dropout: of embeddings and branches (table 3: 0.1, big 0.3).
     attention_bias, final_norm: biases in attention and a norm behind either stack, as torch.nn.Transformer has them.
     """
@@ -217,7 +217,7 @@ class TransformerConfig:
     num_decoder_layers: int = 6
     dim_feedforward: int = 2048
     vocab_size: int = 37000
-    n_positions: int = 256
+    length: int = 256
     dropout: float = 0.0
     attention_bias: bool = False
     final_norm: bool = False
@@ -235,7 +235,7 @@ class TransformerConfig:
     @property
     def input_shape(self) -> tuple[int]:
         """(N) of one source; the target has as many."""
-        return (self.n_positions,)
+        return (self.length,)
 
     @property
     def input_dtype(self) -> np.dtype:
@@ -245,7 +245,7 @@ class TransformerConfig:
 
 @register("transformer_base", TransformerConfig(512, 8), params=63_045_632, macs=17_331_912_704)
 @register("transformer_big", TransformerConfig(1024, 16, dim_feedforward=4096), params=214_171_648, macs=57_212_403_712)
-@register("transformer_tiny", TransformerConfig(32, 4, 2, 2, 64, vocab_size=16, n_positions=16))
+@register("transformer_tiny", TransformerConfig(32, 4, 2, 2, 64, vocab_size=16, length=16))
 def build(config: TransformerConfig) -> Transformer:
     """A Transformer of the given configuration."""
     return Transformer(config)

@@ -170,7 +170,7 @@ class TransformerDecoderConfig:
     """The layers and what a user may change.
 
     layers: one letter for each, F full attention, L local, M memory-compressed; block: tokens of a block; compression: kernel and
-    stride of the convolution; n_positions: tokens of the sequence whose multiply-adds are counted (there is no longest one).
+    stride of the convolution; length: tokens of the sequence whose multiply-adds are counted (there is no longest one).
     """
 
     layers: str = "LMLML"
@@ -180,7 +180,7 @@ class TransformerDecoderConfig:
     block: int = 256
     compression: int = 3
     vocab_size: int = 32000
-    n_positions: int = 4096
+    length: int = 4096
     dropout: float = 0.0
     attention_bias: bool = False
     pad: int = 0
@@ -201,7 +201,7 @@ class TransformerDecoderConfig:
     @property
     def input_shape(self) -> tuple[int]:
         """(N) of one sequence."""
-        return (self.n_positions,)
+        return (self.length,)
 
     @property
     def input_dtype(self) -> np.dtype:
@@ -211,7 +211,7 @@ class TransformerDecoderConfig:
 
 @register("transformer_decoder", TransformerDecoderConfig("FFFFFF"))
 @register("transformer_decoder_dmca", TransformerDecoderConfig("LMLML"))
-@register("transformer_decoder_tiny", TransformerDecoderConfig("LMLML", 32, 4, 64, 8, vocab_size=16, n_positions=32))
+@register("transformer_decoder_tiny", TransformerDecoderConfig("LMLML", 32, 4, 64, 8, vocab_size=16, length=32))
 def build(config: TransformerDecoderConfig) -> TransformerDecoder:
     """A Transformer-Decoder of the given configuration."""
     return TransformerDecoder(config)
