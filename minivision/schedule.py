@@ -53,11 +53,16 @@ def milestones(steps: Sequence[int], gamma: float = 0.1) -> Factor:
     return lambda t: gamma ** sum(step <= t for step in steps)
 
 
-def inverse_sqrt(warmup: int) -> Factor:
-    """f(t) = min((t + 1) / warmup, sqrt(warmup / (t + 1))): 1 at the end of the warm-up.  Vaswani et al. 2017, eq. 3."""
-    if warmup < 1:
-        raise ValueError(f"inverse_sqrt needs warmup >= 1, got {warmup}")
-    return lambda t: min((t + 1) / warmup, math.sqrt(warmup / (t + 1)))
+def inverse_sqrt(warmup: int, width: int | None = None) -> Factor:
+    """f(t) = min((t + 1) / warmup, sqrt(warmup / (t + 1))): 1 at the end of the warm-up.
+
+    With the model's width it is the learning rate itself, for an optimizer of lr=1: Vaswani et al. 2017, eq. 3,
+    width^-0.5 min((t + 1)^-0.5, (t + 1) warmup^-1.5), which is (width warmup)^-0.5 at the end of the warm-up.
+    """
+    if warmup < 1 or (width is not None and width < 1):
+        raise ValueError(f"inverse_sqrt needs warmup >= 1 and width >= 1, got warmup={warmup}, width={width}")
+    peak = 1.0 if width is None else 1.0 / math.sqrt(width * warmup)
+    return lambda t: peak * min((t + 1) / warmup, math.sqrt(warmup / (t + 1)))
 
 
 def swa(start: int, low: float, cycle: int = 1, high: float = 1.0) -> Factor:

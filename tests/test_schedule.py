@@ -27,6 +27,10 @@ VALUES = {
     ),
     "swa from the start": (schedule.swa(0, 0.5), {0: 0.5, 1: 0.5}),
     "inverse_sqrt": (schedule.inverse_sqrt(4), {0: 0.25, 3: 1.0, 15: 0.5, 63: 0.25}),
+    "inverse_sqrt of a width": (
+        schedule.inverse_sqrt(4000, 512),
+        {t: 512**-0.5 * min((t + 1) ** -0.5, (t + 1) * 4000**-1.5) for t in (0, 9, 3998, 3999, 4000, 99_999)},
+    ),
 }
 
 
@@ -98,3 +102,6 @@ def test_arguments_that_make_no_sense_are_refused():
 def test_swa_refuses_what_is_no_schedule(arguments):
     with pytest.raises(ValueError, match="swa"):
         schedule.swa(*arguments)
+
+    with pytest.raises(ValueError, match="width >= 1"):
+        schedule.inverse_sqrt(4000, 0)
