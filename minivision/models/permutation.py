@@ -97,30 +97,33 @@ class View:
     at every token.
     """
 
-    hidden: Any = None
-    differs: Any = None
-    places: Any = None
+    hidden: np.ndarray | None = None
+    differs: np.ndarray | None = None
+    places: np.ndarray | None = None
 
 
 def views(T: int, N: int, perm_mask: Any, places: Any, segments: Any, attention_mask: Any, dtype: np.dtype) -> tuple[View, View]:
-    """What both streams see of N remembered and T new tokens.
+    """What the content stream sees of N remembered and T new tokens, and what the queries at some places (B, M) or None see.
 
-    Padding is hidden from everyone, but that a token of the content stream always sees itself. What is remembered is seen by all,
+    Padding is hidden from everyone, but a token of the content stream always sees itself. What is remembered is seen by all,
     and is of segment 0, as in transformers.
     """
-    hidden = differs = None
-    if perm_mask is not None or attention_mask is not None:
-        hidden = np.zeros((1, T, T), bool) if perm_mask is None else np.asarray(perm_mask) != 0  # (B or 1, T, T)
-        hidden = hidden if attention_mask is None else hidden | (np.asarray(attention_mask) == 0)[:, None]
-        hidden = np.pad(hidden, ((0, 0), (0, 0), (N, 0)))  # (B or 1, T, K)
+    hidden = np.zeros((1, T, T), bool) if perm_mask is None else np.asarray(perm_mask) != 0  # (B or 1, T, T)
+    if attention_mask is not None:
+        hidden = hidden | (np.asarray(attention_mask) == 0)[:, None]
+    hidden = np.pad(hidden, ((0, 0), (0, 0), (N, 0)))[:, None]  # (B or 1, 1, T, K)
+    differs = None
     if segments is not None:
-        segments = np.asarray(segments)
         known = np.pad(segments, ((0, 0), (N, 0)))  # (B, K)
-        differs = (segments[:, :, None] != known[:, None, :])[:, None].astype(dtype)  # (B, 1, T, K)
-    own = np.eye(T, T + N, N, dtype=bool)
-    content = View(None if hidden is None else np.where(hidden & ~own, HIDDEN, 0.0).astype(dtype)[:, None], differs)
+        differs = (np.asarray(segments)[:, :, None] != known[:, None])[:, None].astype(dtype)  # (B, 1, T, K)
+    content = View(_added(hidden & ~np.eye(T, N + T, N, dtype=bool), dtype), differs)
     if places is None:
         return content, View()
     rows = places[:, None, :, None]  # (B, 1, M, 1)
-    seen = np.where(hidden, HIDDEN, 0.0).astype(dtype)[:, None]  # (B or 1, 1, T, K)
-    return content, View(*(each if each is None else np.take_along_axis(each, rows, 2) for each in (seen, differs)), places)
+    seen = _added(np.take_along_axis(hidden, rows, 2), dtype)
+    return content, View(seen, None if differs is None else np.take_along_axis(differs, rows, 2), places)
+
+
+def _added(hidden: np.ndarray, dtype: np.dtype) -> np.ndarray | None:
+    """What is added to scores; None where nothing is hidden."""
+    return np.where(hidden, HIDDEN, 0.0).astype(dtype) if hidden.any() else None
