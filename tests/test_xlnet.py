@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from miniatures import fill
 
 import minivision as mv
 from minivision import functional as F
-from minivision import models
+from minivision import models, optim
 from minivision.errors import CheckpointError, ShapeError
 from minivision.models import permutation
 from minivision.models.permutation import as_places, draw_orders, orders, ranks
@@ -319,6 +320,66 @@ def test_the_loss_is_the_mean_over_the_targets():
     assert model.loss(tokens, found).item() == pytest.approx(wanted, rel=1e-12)
 
 
+# ---------------------------------------------------------------------------------- what it learns, exactly known
+
+
+def test_means_do_not_count():
+    """Where all tokens are equal, so are all means of them: a query cannot know how many it sees, one or seven."""
+    same = tiny()(np.full((2, 8), 7), orders(ORDER), ORDER).numpy()
+    np.testing.assert_allclose(same[:, 1:], same[:, 1:2].repeat(7, 1), rtol=0, atol=1e-12)
+    assert np.abs(same[:, 0] - same[:, 1]).max() > 1e-2  # but it knows whether it sees any
+
+
+TEXTS = np.array([(2, *tosses) for tosses in itertools.product((0, 1), repeat=6)])  # a token that says nothing, six tosses
+HEADS = (TEXTS == 1).sum(1)
+P = 1.0 / (7.0 * np.array([math.comb(6, n) for n in HEADS]))  # of a coin whose odds are drawn evenly: HEADS is even, too
+LEAST = -(P * np.log(P)).sum() / 6  # nats a toss
+
+
+def learned(first, lr):
+    """Nats a toss after 80 steps in random orders, along two orders; first: all see the token that says nothing."""
+    mv.manual_seed(0)
+    model = mv.create_model("xlnet_tiny", n_layer=1, d_model=32, n_head=2, d_inner=64, vocab_size=3)
+    optimizer, rng, texts = optim.AdamW(model.parameters()), np.random.default_rng(0), TEXTS[:, not first :]
+
+    def loss(turns):
+        order = np.concatenate([np.zeros((64, 1), int), 1 + turns], 1) if first else turns
+        logits = model(texts, orders(order), order[:, -6:]).reshape(-1, 3)
+        wanted = np.take_along_axis(texts, order[:, -6:], 1).reshape(-1)
+        return (F.cross_entropy(logits, wanted, reduction="none") * (P.repeat(6) / 6).astype(np.float32)).sum()
+
+    for step in range(80):
+        optimizer.param_groups[0]["lr"] = lr * min(1.0, (step + 1) / 10) * (1.0 - step / 80)
+        optimizer.zero_grad()
+        loss(rng.permuted(np.arange(6)[None].repeat(64, 0), axis=1)).backward()
+        optimizer.step()
+    return [loss(np.array([turns] * 64)).item() for turns in ([0, 1, 2, 3, 4, 5], [3, 1, 5, 0, 2, 4])]
+
+
+def test_in_any_order_it_learns_what_is_exchangeable_to_its_entropy():
+    """Laplace's rule of succession, for which it has to count: so with a token that is always seen."""
+    found = learned(first=True, lr=1e-2)
+    assert LEAST < min(found) <= max(found) < 1.003 * LEAST
+    assert max(found) == pytest.approx(min(found), rel=5e-4)
+
+
+def test_without_a_token_that_all_see_it_learns_as_much_as_means_tell():
+    counts = {}  # share of heads among the tosses seen: probabilities of that and tails next, of that and heads next
+    for n in range(6):
+        for k in range(n + 1):
+            tails, heads = counts.get(share := k / n if n else None, (0.0, 0.0))
+            counts[share] = tails + (n + 1 - k) / (n + 1) / (n + 2), heads + (k + 1) / (n + 1) / (n + 2)
+    bound = -sum(p * math.log(p / sum(pair)) for pair in counts.values() for p in pair) / 6
+    assert bound > 1.01 * LEAST
+    found = learned(first=False, lr=1e-2)
+    assert bound < min(found) <= max(found) < 1.003 * bound
+
+
+def test_a_leak_shows_as_a_loss_below_the_entropy(monkeypatch):
+    monkeypatch.setattr(permutation, "HIDDEN", -1e30)
+    assert max(learned(first=False, lr=5e-3)) < 0.99 * LEAST
+
+
 # -------------------------------------------------------------------------------------------------- refusals
 
 
@@ -328,6 +389,10 @@ def test_what_does_not_fit_is_refused():
         model(tokens[0])
     with pytest.raises(ShapeError, match=r"perm_mask should be \(2, 8, 8\), got \(8, 8\)"):
         model(tokens, orders(ORDER[0]))
+    memory = model.memory(4)
+    model(tokens, memory=memory)
+    with pytest.raises(ShapeError, match="the memory is of 2 texts"):
+        model(tokens[:1], memory=memory)
     with pytest.raises(ValueError, match="target_mapping without perm_mask"):
         model(tokens, target_mapping=PLACES)
     for wrong in (PLACES + 5, PLACES[0], np.zeros((2, 3, 8)), PLACES * 1.0):

@@ -74,6 +74,11 @@ class Memory:
         """How many tokens there are."""
         return 0 if self.layers[0] is None else self.layers[0].shape[1]
 
+    @property
+    def batch(self) -> int:
+        """Of how many texts; 0 before the first."""
+        return 0 if self.layers[0] is None else len(self.layers[0])
+
     def replaced(self, layer: int, h: Any) -> np.ndarray | None:
         """What a layer remembers (B, N, D); behind it now h (B, T, D), for the next time."""
         before = self.layers[layer]
@@ -83,7 +88,7 @@ class Memory:
 
 
 class RelativeAttention(nn.Module):
-    """Appendix A.2: attention by content, by distance and by whether the segment is the same; then the norm.
+    """Sections 2.3 to 2.5: attention by content, by distance and by whether the segment is the same; then the norm.
 
     softmax(((q + u) k_j + (q + v) r_(i - j) + (q + w) s_ij) / sqrt(D_h)) v, where u, v, w are r_w_bias, r_r_bias, r_s_bias.
     """
@@ -99,7 +104,7 @@ class RelativeAttention(nn.Module):
         self.heads, self.scale = heads, 1.0 / math.sqrt(D_h)
 
     def forward(self, h: Any, g: Any, r: Any, content: View, query: View, before: Any = None) -> tuple[Any, Any]:
-        """Section 2.3: keys and values are the content's for both streams, and so are all weights.
+        """Keys and values are the content's for both streams, and so are all weights.
 
         h (B, T, D) and g (B, M, D) or None -> the same; r (K + T, D): distances; before (B, K - T, D): remembered, or None
         """
@@ -194,7 +199,7 @@ class Transformer(nn.Module):
 
 
 class Output(nn.Module):
-    """Eq. 3: logits by the table of tokens, and a bias of their own."""
+    """Eq. 4: logits by the table of tokens, and a bias of their own."""
 
     def __init__(self, tokens: int) -> None:
         super().__init__()
@@ -233,6 +238,10 @@ class XLNet(nn.Module):
         if len(tokens.shape) != 2:
             raise ShapeError("xlnet", "this model reads tokens (B, T)", f"tokens {tuple(tokens.shape)}")
         B, T = tokens.shape
+        if memory is not None and memory.batch not in (0, B):
+            raise ShapeError(
+                "xlnet", f"the memory is of {memory.batch} texts", f"tokens {(B, T)}", "begin with model.memory(room)"
+            )
         given = {"perm_mask": (perm_mask, (B, T, T)), "segments": (segments, (B, T)), "attention_mask": (attention_mask, (B, T))}
         for name, (value, shape) in given.items():
             if value is not None and np.shape(value) != shape:
