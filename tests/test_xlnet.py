@@ -328,6 +328,7 @@ def test_means_do_not_count():
     same = tiny()(np.full((2, 8), 7), orders(ORDER), ORDER).numpy()
     np.testing.assert_allclose(same[:, 1:], same[:, 1:2].repeat(7, 1), rtol=0, atol=1e-12)
     assert np.abs(same[:, 0] - same[:, 1]).max() > 1e-2  # but it knows whether it sees any
+    np.testing.assert_array_equal(same[0, 0], same[1, 0])  # who sees none knows nothing, not even a place
 
 
 TEXTS = np.array([(2, *tosses) for tosses in itertools.product((0, 1), repeat=6)])  # a token that says nothing, six tosses

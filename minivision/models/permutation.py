@@ -4,6 +4,9 @@ Yang, Dai, Yang, Carbonell, Salakhutdinov, Le. XLNet. NeurIPS 2019, arXiv 1906.0
 
 log p(x) = sum_t log p(x_(z_t) | x_(z_1) ... x_(z_(t-1))) holds for each of the T! orders z of a text's places. The tokens stay
 where they stand: an order is nothing but a mask. From left to right it is autoregression.
+
+Deviation: the last of an order are predicted, as in the paper; the authors' code chooses spans of words first, and an order of
+them then.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ stands on both its sides. A second stream of vectors, the queries, knows of a pl
 
 Names and keys are those of transformers' XLNetLMHeadModel, whose projections are (D, heads, D_h). Deviations: the logits' matrix
 is the table of tokens itself, so `lm_loss.weight` is no entry of its own; `from_published` takes it out of a file. A query that
-may see no token gets zeros from attention, so it knows only its place; there, adding -1e30 to all scores makes them equal, and
-the query sees every token, its own too. Distances are turned into sines in float64. No dropout unless asked for, and none within
-attention.
+may see no token gets zeros from attention and knows nothing, not even its place; there, adding -1e30 to all scores makes them
+equal, and the query sees every token, its own too. Distances are turned into sines in float64. No dropout unless asked for, and
+none within attention.
 """
 
 from __future__ import annotations
@@ -256,9 +256,11 @@ class XLNet(nn.Module):
         """An empty memory for up to `room` tokens, the first `reuse` (None: all) of each text."""
         return Memory(self.config.n_layer, room, reuse)
 
-    def loss(self, tokens: Any, drawn: Drawn, segments: Any = None, memory: Memory | None = None) -> Any:
+    def loss(
+        self, tokens: Any, drawn: Drawn, segments: Any = None, memory: Memory | None = None, attention_mask: Any = None
+    ) -> Any:
         """Eq. 5: the mean of -log p(x_(z_t) | x_(z_<t)) over the targets.  (B, T) and what draw_orders drew -> nats"""
-        logits = self(tokens, drawn.perm_mask, drawn.target_mapping, segments, memory)  # (B, M, V)
+        logits = self(tokens, drawn.perm_mask, drawn.target_mapping, segments, memory, attention_mask)  # (B, M, V)
         wanted = np.take_along_axis(np.asarray(tokens), drawn.target_mapping, 1)  # (B, M)
         return F.cross_entropy(logits.reshape(-1, self.config.vocab_size), wanted.reshape(-1))
 
