@@ -96,12 +96,11 @@ def test_arguments_that_make_no_sense_are_refused():
         schedule.step_decay(0)
     with pytest.raises(ValueError, match="warmup >= 1"):
         schedule.inverse_sqrt(0)
+    with pytest.raises(ValueError, match="width >= 1"):
+        schedule.inverse_sqrt(4000, 0)
 
 
 @pytest.mark.parametrize("arguments", [(-1, 0.5), (4, 0.5, 0), (4, 0.0), (4, 0.5, 2, 0.4)])
 def test_swa_refuses_what_is_no_schedule(arguments):
     with pytest.raises(ValueError, match="swa"):
         schedule.swa(*arguments)
-
-    with pytest.raises(ValueError, match="width >= 1"):
-        schedule.inverse_sqrt(4000, 0)

@@ -50,6 +50,7 @@ PARENTS = {  # a model file imports no sibling but what its paper builds on
     "simmim": {"swin"},
     "token_mixers": {"vit"},
     "transformer_decoder": {"transformer"},
+    "xlnet": {"permutation"},
     "metaformer": {"token_mixers"},
     "poolformer": {"metaformer", "token_mixers"},
 }
