@@ -7,11 +7,13 @@ which they were; and of two sentences, whether the second follows the first. Sma
 
 Names and keys are those of transformers' BertForPreTraining. Deviations: the logits' matrix and its bias are no entries of their
 own, `cls.predictions.decoder`, but the table of tokens and `cls.predictions.bias`; `from_published` takes them out of a file. The
-row of [PAD] is learnt like others, as in the authors' code. No dropout unless asked for, and none of attention's weights.
+row of [PAD] is learnt like others, as in the authors' code; a token drawn in place of another is never a special one. No dropout
+unless asked for, and none of attention's weights.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -35,10 +37,10 @@ class Encoded(NamedTuple):
 
 
 class Pretraining(NamedTuple):
-    """Logits: tokens (B, T, V), which token stands there; follows (B, 2): 0, the second sentence follows the first, or 1, not."""
+    """Logits: mlm (B, T, V), which token stands there; nsp (B, 2): 0, the second sentence follows the first, or 1, not."""
 
-    tokens: Any
-    follows: Any
+    mlm: Any
+    nsp: Any
 
 
 class Embeddings(nn.Module):
@@ -120,7 +122,7 @@ class BertModel(nn.Module):
         self.embeddings = Embeddings(config)
         self.encoder = nn.ModuleDict({"layer": nn.ModuleList([Layer(config) for _ in range(config.num_hidden_layers)])})
         self.pooler = nn.ModuleDict({"dense": nn.Linear(config.hidden_size, config.hidden_size)})
-        self.apply(_initialise)
+        self.apply(functools.partial(_initialise, std=config.initializer_range))
 
     def forward(self, tokens: Any, segments: Any = None, seen: Any = None) -> Encoded:
         """tokens (B, T) below vocab_size; segments (B, T), 0 in the first sentence and 1 in the second, or None for all 0.
@@ -166,14 +168,14 @@ class TokenHead(nn.Module):
 
 
 class BertForPreTraining(nn.Module):
-    """Section 3.1: tokens (B, T) -> logits of its two tasks, (tokens (B, T, V), follows (B, 2))."""
+    """Section 3.1: tokens (B, T) -> logits of its two tasks, (mlm (B, T, V), nsp (B, 2))."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.config = config
         self.bert = BertModel(config)
         self.cls = nn.ModuleDict({"predictions": TokenHead(config), "seq_relationship": nn.Linear(config.hidden_size, 2)})
-        self.apply(_initialise)
+        self.cls.apply(functools.partial(_initialise, std=config.initializer_range))
 
     def forward(self, tokens: Any, segments: Any = None, seen: Any = None) -> Pretraining:
         """As BertModel takes them; the logits of every token, (B, T, V), and of the pair, (B, 2)"""
@@ -185,8 +187,8 @@ class BertForPreTraining(nn.Module):
         """(V, D): a row for each token, which reads it and says it."""
         return self.bert.embeddings.word_embeddings.weight
 
-    def loss(self, tokens: Any, labels: Any, segments: Any = None, seen: Any = None, follows: Any = None) -> Any:
-        """Appendix A.2: the mean over the tokens asked for, and, where `follows` (B) is given, that of the pairs added.
+    def loss(self, tokens: Any, labels: Any, segments: Any = None, seen: Any = None, unrelated: Any = None) -> Any:
+        """Appendix A.2: the mean over the tokens asked for, and, where `unrelated` (B) is given, that of the pairs added.
 
         tokens and labels (B, T) are what mask_tokens gives. Logits are made for the tokens asked for alone: of seven, one.
         """
@@ -195,7 +197,9 @@ class BertForPreTraining(nn.Module):
         asked = np.flatnonzero(labels != IGNORED)  # (K)
         logits = self.cls["predictions"](hidden.flatten(0, 1)[asked], self.table)  # (K, V)
         loss = masked_lm_loss(logits, labels[asked])
-        return loss if follows is None else loss + next_sentence_loss(self.cls["seq_relationship"](pooled), follows)
+        if unrelated is None:
+            return loss
+        return loss + next_sentence_loss(self.cls["seq_relationship"](pooled), unrelated)
 
     def from_published(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         """With the prefix; gamma and beta as weight and bias; without positions' numbers and the logits' own matrix and bias.
@@ -225,9 +229,9 @@ def masked_lm_loss(logits: Any, labels: Any) -> Any:
     return F.cross_entropy(logits.reshape(-1, logits.shape[-1]), labels, ignore_index=IGNORED)
 
 
-def next_sentence_loss(logits: Any, follows: Any) -> Any:
-    """Section 3.1, task 2: the mean of -log p.  logits (B, 2), follows (B): 0, the second follows the first; 1, it does not."""
-    return F.cross_entropy(logits, _array(follows).astype(np.int64))
+def next_sentence_loss(logits: Any, unrelated: Any) -> Any:
+    """Section 3.1, task 2: the mean of -log p.  logits (B, 2), unrelated (B): 0, the second follows the first; 1, it does not."""
+    return F.cross_entropy(logits, _array(unrelated).astype(np.int64))
 
 
 def mask_tokens(
@@ -257,10 +261,10 @@ def _array(x: Any) -> np.ndarray:
     return np.asarray(x.data if isinstance(x, Tensor) else x)
 
 
-def _initialise(module: nn.Module) -> None:
-    """Tables and matrices begin as N(0, 0.02^2), cut at two deviations, biases as 0: the authors' code."""
+def _initialise(module: nn.Module, std: float) -> None:
+    """Tables and matrices begin as N(0, std^2), cut at two deviations, biases as 0: the authors' code."""
     if isinstance(module, (nn.Linear, nn.Embedding)):
-        nn.init.trunc_normal_(module.weight, std=0.02, a=-0.04, b=0.04)
+        nn.init.trunc_normal_(module.weight, std=std, a=-2.0 * std, b=2.0 * std)
     if isinstance(module, nn.Linear):
         nn.init.zeros_(module.bias)
 
@@ -270,7 +274,7 @@ class BertConfig:
     """Section 3's L, H and A are num_hidden_layers, hidden_size and num_attention_heads; and what a user may change.
 
     vocab_size: different tokens; max_position_embeddings: the longest text; type_vocab_size: segments; drop_rate: dropout of
-    embeddings and branches, 0.1 in the paper.
+    embeddings and branches, 0.1 in the paper; initializer_range: of the first weights, which narrow models learn slowly from.
     """
 
     hidden_size: int
@@ -280,6 +284,7 @@ class BertConfig:
     max_position_embeddings: int = 512
     type_vocab_size: int = 2
     drop_rate: float = 0.0
+    initializer_range: float = 0.02
 
     def __post_init__(self) -> None:
         if self.hidden_size % self.num_attention_heads:
@@ -308,7 +313,7 @@ class BertConfig:
 @register("bert_large_uncased", BertConfig(1024, 24, 16), params=336_226_108, macs=184_043_964_416)
 @register("bert_base_cased", BertConfig(768, 12, 12, vocab_size=28996), params=108_932_934, macs=60_022_654_464)
 @register("bert_large_cased", BertConfig(1024, 24, 16, vocab_size=28996), params=334_661_958, macs=183_243_900_928)
-@register("bert_tiny", BertConfig(64, 2, 4, vocab_size=512, max_position_embeddings=128))
+@register("bert_tiny", BertConfig(64, 2, 4, vocab_size=512, max_position_embeddings=128, initializer_range=0.1))
 def build(config: BertConfig) -> BertForPreTraining:
     """A BERT of the given configuration with the heads of its pre-training."""
     return BertForPreTraining(config)

@@ -58,6 +58,11 @@ class Logits(torch.nn.Module):
         return logits, self.cls.seq_relationship(self.bert.pooler(x))
 
 
+def build(name: str, **overrides: Any) -> torch.nn.Module:
+    """The reference of a name."""
+    return Logits(name, **overrides)
+
+
 def pairs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Tokens, segments and where no padding is, of three pairs of sentences: the longest has none."""
     tokens = torch.from_numpy(numbers("pairs", (3, 20), 60))
@@ -81,8 +86,8 @@ def padded() -> dict[str, np.ndarray]:
     sum((y * torch.from_numpy(noise(f"cotangent{i}", tuple(y.shape)))).sum() for i, y in enumerate(ys)).backward()
     gradients = {name: p.grad.numpy() for name, p in model.named_parameters() if name in state}
     return {
-        "pairs/tokens": ys[0].detach().numpy(),
-        "pairs/follows": ys[1].detach().numpy(),
+        "pairs/mlm": ys[0].detach().numpy(),
+        "pairs/nsp": ys[1].detach().numpy(),
         "pairs/norms": np.array([np.linalg.norm(g) for g in gradients.values()]),
         "pairs/sketches": np.concatenate([sketch(name, g) for name, g in gradients.items()]),
     }
@@ -116,4 +121,4 @@ CASES: dict[str, dict[str, Any]] = {
 
 if __name__ == "__main__":
     check()
-    write("bert", Logits, CASES, {name: (sizes[3],) for name, sizes in SIZES.items()}, [transformers], more=padded())
+    write("bert", build, CASES, {name: (sizes[3],) for name, sizes in SIZES.items()}, [transformers], more=padded())

@@ -17,7 +17,7 @@ def smaller(config: BertConfig) -> BertConfig:
 
 def loss(y: Pretraining) -> Any:
     """Of a token and of the pair."""
-    return F.cross_entropy(y.tokens[:, -1], [0, 1, 2]) + F.cross_entropy(y.follows, [0, 1, 1])
+    return F.cross_entropy(y.mlm[:, -1], [0, 1, 2]) + F.cross_entropy(y.nsp, [0, 1, 1])
 
 
 MINIATURES = {BertConfig: Miniature(smaller, loss=loss, kinks=False, idle=("key.bias",))}
