@@ -48,6 +48,7 @@ PARENTS = {  # a model file imports no sibling but what its paper builds on
     "focal": {"focal_attention"},
     "simmim": {"swin"},
     "token_mixers": {"vit"},
+    "transformer_xl": {"adaptive_softmax"},
     "metaformer": {"token_mixers"},
     "poolformer": {"metaformer", "token_mixers"},
 }
