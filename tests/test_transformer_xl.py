@@ -134,7 +134,7 @@ def test_it_writes_as_it_would_reading_all_anew():
 
 
 def test_parameters_are_the_formula_s():
-    for name in ("transformer_xl_wt103", "transformer_xl_enwik8"):
+    for name in ("transformer_xl_wt103", "transformer_xl_enwik8", "transformer_xl_enwik8_large"):
         c = models.entry(name).config
         inner, K = c.n_head * c.d_head, len(c.cutoffs)
         layer = 5 * c.d_model * inner + 2 * c.d_model * c.d_inner + c.d_inner + c.d_model + 4 * c.d_model

@@ -245,11 +245,13 @@ class TransformerXLConfig:
 BASE = TransformerXLConfig(410, 16, 10, 41, 2100, 150, 150, 267_735, (20_000, 40_000, 200_000))
 LARGE = TransformerXLConfig(1024, 18, 16, 64, 4096, 384, 384, 267_735, (20_000, 40_000, 200_000), div_val=4)
 LETTERS = TransformerXLConfig(512, 12, 8, 64, 2048, 512, 512, 204)
+LETTERS_LARGE = TransformerXLConfig(1024, 24, 8, 128, 3072, 768, 768, 204)
 
 
 @register("transformer_xl_wt103", BASE, params=151_107_538, macs=23_058_687_000)
 @register("transformer_xl_wt103_large", LARGE, params=285_170_506, macs=117_491_902_464)
 @register("transformer_xl_enwik8", LETTERS, params=41_055_436, macs=25_823_281_152)
+@register("transformer_xl_enwik8_large", LETTERS_LARGE, params=277_231_820, macs=256_247_857_152)
 @register("transformer_xl_tiny", TransformerXLConfig(64, 3, 4, 16, 128, 32, 32, 256))
 def build(config: TransformerXLConfig) -> TransformerXL:
     """A Transformer-XL of the given configuration."""
