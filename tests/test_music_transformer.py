@@ -96,7 +96,8 @@ def test_the_loss_is_the_mean_over_all_but_the_first_event():
     logits = model(tokens).numpy()
     log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     wanted = -np.mean([log_p[b, t - 1, tokens[b, t]] for b in range(2) for t in range(1, 6)])
-    assert model.loss(tokens).item() == pytest.approx(wanted, rel=1e-12)
+    for given in (tokens, mv.tensor(tokens)):
+        assert model.loss(given).item() == pytest.approx(wanted, rel=1e-12)
 
 
 @pytest.mark.parametrize("settings", [{}, {"max_relative_position": 4}, {"heads_share_relative_embedding": True}])
@@ -116,8 +117,11 @@ def test_it_writes_as_it_would_reading_all_anew():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(ShapeError, match=r"reads events \(B, L\), got \(4,\)"):
-        tiny()(np.arange(4))
+    model = tiny()
+    with pytest.raises(ShapeError, match=r"reads events \(B, L\), and a memory of as many pieces, got tokens \(4,\)\n"):
+        model(np.arange(4))
+    with pytest.raises(ShapeError, match=r"got tokens \(2, 3\), memory of 1 pieces"):
+        model(np.ones((2, 3), int), model.memory())
     with pytest.raises(ValueError, match="hidden_size 66 must be a multiple of num_heads 4"):
         tiny(hidden_size=66)
     with pytest.raises(ValueError, match="it must be 1 or more, got 0"):

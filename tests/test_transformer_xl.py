@@ -81,6 +81,16 @@ def test_one_layer_with_a_memory_is_a_window():
         assert (np.abs(last - window).max() < 1e-12) == (layers == 1)
 
 
+def test_the_loss_is_the_mean_over_all_but_the_first_token():
+    tokens = numbers("stream", (2, 21), 30)
+    for settings in ({}, {"cutoffs": ()}, {"div_val": 2}):
+        model = small(**settings)
+        log_p = model(tokens[:, :-1]).numpy()
+        wanted = -np.mean([log_p[b, t, tokens[b, t + 1]] for b in range(2) for t in range(20)])
+        for given in (tokens, mv.tensor(tokens)):
+            assert model.loss(given).item() == pytest.approx(wanted, rel=1e-12)
+
+
 def test_segments_are_the_whole_text_where_the_memory_holds_it():
     model, tokens = small(mem_len=20), numbers("stream", (2, 20), 30)
     whole = model(tokens).numpy()
@@ -186,15 +196,20 @@ def test_a_published_file_loads_without_its_sines():
     assert mv.load_weights(other, {**state, "pos_emb.inv_freq": np.ones(8)}) == ([], [])
     tokens = numbers("stream", (1, 6), 30)
     np.testing.assert_array_equal(other(tokens).numpy(), model(tokens).numpy())
-    with pytest.raises(CheckpointError, match=r"word_emb.emb_layers.0.weight are not those of crit.out_layers"):
+    with pytest.raises(CheckpointError, match=r"crit.out_layers.0.weight is not word_emb.emb_layers.0.weight: this model"):
         mv.load_weights(other, {**state, "crit.out_layers.0.weight": noise("other", (30, 16))})
+    narrow = small(div_val=2)
+    state = {**narrow.state_dict(), "crit.out_projs.0": noise("other", (16, 16))}
+    assert mv.load_weights(narrow, state) == ([], [])
+    with pytest.raises(CheckpointError, match=r"crit.out_projs.2 is not word_emb.emb_projs.2"):
+        mv.load_weights(narrow, {**state, "crit.out_projs.2": noise("other", (16, 4))})
 
 
 def test_what_does_not_fit_is_refused():
     model = small()
     with pytest.raises(ShapeError, match=r"reads tokens \(B, T\)"):
         model(np.arange(4))
-    with pytest.raises(ShapeError, match=r"got \(2, 3\), memory of 1 texts"):
+    with pytest.raises(ShapeError, match=r"got tokens \(2, 3\), memory of 1 texts"):
         model(np.ones((2, 3), int), model.memory())
     for number in (-1, 30):
         for div_val in (1, 2):

@@ -22,6 +22,7 @@ import numpy as np
 from .. import functional as F
 from .. import nn
 from ..errors import ShapeError
+from ..ops.elementwise import raw
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class AdaptiveEmbedding(nn.Module):
         """(B, T) of whole numbers -> (B, T, width)"""
         if self.div_val == 1:
             return self.emb_layers[0](tokens) * self.width**0.5
-        numbers = np.asarray(getattr(tokens, "data", tokens))
+        numbers = np.asarray(raw(tokens))
         flat = numbers.reshape(-1)
         places, back = self.clusters.places(flat)
         rows = [
@@ -144,7 +145,7 @@ class AdaptiveSoftmax(nn.Module):
 
     def forward(self, hidden: Any, tokens: Any) -> Any:
         """-log p of one word each, by the softmaxes that it needs: (M, width), (M) of whole numbers -> (M)"""
-        numbers = np.asarray(getattr(tokens, "data", tokens))
+        numbers = np.asarray(raw(tokens))
         places, back = self.clusters.places(numbers)
         head, losses = self.within(hidden, 0), []
         for i, (at, (first, _)) in enumerate(zip(places, self.clusters.stretches, strict=True)):

@@ -21,6 +21,7 @@ import numpy as np
 from .. import functional as F
 from .. import nn
 from ..errors import ShapeError
+from ..ops.elementwise import raw
 from ..text.midi import EVENTS
 from ._registry import register
 
@@ -33,7 +34,7 @@ class Memory:
 
     def __init__(self, config: MusicTransformerConfig, batch: int, dtype: Any) -> None:
         empty = np.empty((batch, config.num_heads, 0, config.hidden_size // config.num_heads), dtype)
-        self.length, self.layers = 0, [(empty, empty)] * config.num_hidden_layers
+        self.batch, self.length, self.layers = batch, 0, [(empty, empty)] * config.num_hidden_layers
 
     def extended(self, layer: int, k: Any, v: Any) -> tuple[np.ndarray, np.ndarray]:
         """Puts keys and values (B, heads, L, D_h) behind those that a layer has, and gives them all."""
@@ -122,9 +123,10 @@ class MusicTransformer(nn.Module):
 
     def forward(self, tokens: Any, memory: Memory | None = None, last: bool = False) -> Any:
         """(B, L) of whole numbers below vocab_size -> (B, L, vocab_size), L any; last: of the last event, (B, 1, vocab_size)"""
-        if len(tokens.shape) != 2:
-            problem = f"this model reads events (B, L), got {tuple(tokens.shape)}"
-            raise ShapeError("music_transformer", problem, f"tokens {tuple(tokens.shape)}", "one piece is tokens[None]")
+        if len(tokens.shape) != 2 or (memory is not None and memory.batch != tokens.shape[0]):
+            given = f"tokens {tuple(tokens.shape)}" + (f", memory of {memory.batch} pieces" if memory is not None else "")
+            problem = f"this model reads events (B, L), and a memory of as many pieces, got {given}"
+            raise ShapeError("music_transformer", problem, given, "one piece is tokens[None]; make a memory with model.memory(B)")
         x = self.drop(self.embedding(tokens) * self.config.hidden_size**0.5)  # (B, L, D)
         for i, layer in enumerate(self.layers):
             x = layer(x, memory, i)
@@ -138,8 +140,9 @@ class MusicTransformer(nn.Module):
 
     def loss(self, tokens: Any) -> Any:
         """The mean of -log p(event | those before it) over the events behind the first.  (B, L) -> nats"""
-        logits = self(tokens[:, :-1])  # (B, L - 1, vocab_size)
-        return F.cross_entropy(logits.reshape(-1, self.config.vocab_size), np.asarray(tokens)[:, 1:].reshape(-1))
+        numbers = np.asarray(raw(tokens))
+        logits = self(numbers[:, :-1])  # (B, L - 1, vocab_size)
+        return F.cross_entropy(logits.reshape(-1, self.config.vocab_size), numbers[:, 1:].reshape(-1))
 
 
 @dataclass(frozen=True)

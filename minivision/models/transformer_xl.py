@@ -22,6 +22,7 @@ import numpy as np
 from .. import functional as F
 from .. import nn
 from ..errors import CheckpointError, ShapeError
+from ..ops.elementwise import raw
 from ..tape import Tensor
 from ._registry import register
 from .adaptive_softmax import AdaptiveEmbedding, AdaptiveSoftmax, Clusters
@@ -34,7 +35,7 @@ class Memory:
     """
 
     def __init__(self, config: TransformerXLConfig, batch: int, dtype: Any) -> None:
-        self.room = config.mem_len
+        self.batch, self.room = batch, config.mem_len
         self.hidden = [np.empty((batch, 0, config.d_model), dtype) for _ in range(config.n_layer)]
 
     @property
@@ -149,10 +150,10 @@ class TransformerXL(nn.Module):
 
     def hidden(self, tokens: Any, memory: Memory | None = None) -> Any:
         """What the last layer says of tokens (B, T), behind those that are in the memory: (B, T, D)"""
-        if len(tokens.shape) != 2 or (memory is not None and memory.hidden[0].shape[0] != tokens.shape[0]):
-            given = "" if memory is None else f", memory of {memory.hidden[0].shape[0]} texts"
-            problem = f"this model reads tokens (B, T), and a memory of as many texts, got {tuple(tokens.shape)}{given}"
-            raise ShapeError("transformer_xl", problem, f"tokens {tuple(tokens.shape)}{given}", "make one with model.memory(B)")
+        if len(tokens.shape) != 2 or (memory is not None and memory.batch != tokens.shape[0]):
+            given = f"tokens {tuple(tokens.shape)}" + (f", memory of {memory.batch} texts" if memory is not None else "")
+            problem = f"this model reads tokens (B, T), and a memory of as many texts, got {given}"
+            raise ShapeError("transformer_xl", problem, given, "one text is tokens[None]; make a memory with model.memory(B)")
         T, N = tokens.shape[1], tokens.shape[1] + (memory.length if memory is not None else 0)
         h = self.drop(self.word_emb(tokens))  # (B, T, D)
         r = self.drop(Tensor(distances(self.config.d_model, N, self.config.clamp_len).astype(h.dtype)))  # (N, D)
@@ -178,16 +179,18 @@ class TransformerXL(nn.Module):
 
     def loss(self, tokens: Any, memory: Memory | None = None) -> Any:
         """The mean of -log p of tokens (B, T + 1) but the first, in nats. With a memory, the next call begins at the last."""
-        h = self.hidden(tokens[:, :-1], memory)  # (B, T, D)
-        return self.crit(h.reshape(-1, self.config.d_model), np.asarray(tokens)[:, 1:].reshape(-1)).mean()
+        numbers = np.asarray(raw(tokens))
+        h = self.hidden(numbers[:, :-1], memory)  # (B, T, D)
+        return self.crit(h.reshape(-1, self.config.d_model), numbers[:, 1:].reshape(-1)).mean()
 
     def from_published(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
-        """Without the sines. CheckpointError where the words' vectors at the output are not those at the input."""
+        """Without the sines. CheckpointError where what this model has once, for input and output, is there in two ways."""
         found = {key: array for key, array in arrays.items() if key != "pos_emb.inv_freq"}
-        for key, table in found.items():
-            other = found.get(key.replace("word_emb.emb_layers.", "crit.out_layers."), table)
-            if not np.array_equal(other, table):
-                raise CheckpointError(f"the vectors of {key} are not those of crit.out_layers: this model has one table for both")
+        names = {id(parameter): name for name, parameter in self.named_parameters()}
+        for key, parameter, _ in self._entries():
+            first = names.get(id(parameter), key)
+            if {key, first} <= found.keys() and not np.array_equal(found[key], found[first]):
+                raise CheckpointError(f"{key} is not {first}: this model has one parameter for both")
         return found
 
 
