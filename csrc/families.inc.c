@@ -2,6 +2,7 @@
 #define VL ((int64_t)(sizeof(vec) / sizeof(T)))
 #include "math.inc.c"
 #include "elementwise.inc.c"
+#include "gemv.inc.c"
 #include "gemm.inc.c"
 #include "conv.inc.c"
 #include "depthwise.inc.c"

@@ -314,6 +314,11 @@ static void FN(gemm_run)(int64_t ny, int64_t nz, int64_t m, int64_t n, int64_t k
                          int64_t threads)
 {
     const int64_t batch = ny * nz;
+    if (batch == 1 && FN(is_gemv)(m, k, a_p, b_p, b_j)) {
+        FN(gemv)(n, k, a, b, b_p, b_j, c, bias, threads);
+        FN(gemm_finish)(then, 1, n, c, c_i, 0);
+        return;
+    }
     if (k == 0 || 2.0 * (double)batch * (double)m * (double)n * (double)k < SERIAL_FLOPS)
         threads = 1;
     if (threads > 1 && batch == 1 && m >= n) {

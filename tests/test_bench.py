@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import minivision as mv
 from minivision import bench, models
 from minivision.bench import Machine, Result, Workload, report
 from minivision.bench.networks import Layer, _mobilenet_v3_large, _resnet50, mobilenet_v3_large, resnet50
@@ -110,14 +111,22 @@ def test_a_vision_transformers_work_is_what_its_profile_counts() -> None:
     assert WORK["training ViT-S/16, batch 8: training step"].flops == 3 * WORK["training ViT-S/16, batch 8: inference"].flops
 
 
+def test_a_language_model_s_work_is_what_its_profile_counts() -> None:
+    blocks = models.create_model("gpt2", n_positions=64)
+    counted = mv.profile(blocks, (64,)).macs
+    assert WORK["language gpt2, 4 x 64 tokens: training step"].flops == pytest.approx(3 * 2 * 4 * counted, rel=1e-9)
+    weights = mv.count_parameters(blocks)
+    assert WORK["language gpt2: 16 tokens written"].bytes == pytest.approx(4 * 16 * weights, rel=2e-3)
+
+
 def test_names_are_unique_and_the_command_line_knows_every_group() -> None:
     assert len(WORK) == len(bench.workloads())
     assert tuple(bench.GROUPS) == BENCHMARKS
 
 
 def test_a_whole_model_has_a_process_of_its_own() -> None:
-    sizes = [len(batch) for batch in batches(bench.workloads(["optimiser", "training", "networks"]))]
-    assert sizes == [4] + 18 * [1]
+    sizes = [len(batch) for batch in batches(bench.workloads(["optimiser", "training", "networks", "language"]))]
+    assert sizes == [4] + 20 * [1]
 
 
 # ------------------------------------------------------------------------------------------------------------ processes

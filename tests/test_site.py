@@ -178,6 +178,19 @@ def submodules(package):
     return [value for value in vars(package).values() if hasattr(value, "__all__") and hasattr(value, "__file__")]
 
 
+def test_all_that_a_lesson_records_of_a_claim_is_told(tables, tmp_path, monkeypatch):
+    import claims
+
+    monkeypatch.setattr(tables, "BUILT", tmp_path)
+    name = tables.lessons()[0].stem
+    lines = [("V2", "first", "holds"), ("V2", "second", "does not hold here"), ("V3", "other", "holds")]
+    lines = [json.dumps(dict(zip(("number", "measured", "verdict"), each, strict=True))) for each in lines]
+    (tmp_path / f"{name}.claims.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    claim = tables.claims()["V2"]
+    assert f"first. second (:doc:`/lessons/{name}`)" in claims.measured(claim)
+    assert claims.verdict(claim) == "**holds**, **does not hold here**"
+
+
 def test_claims_name_papers_that_there_are(tables):
     assert {paper for claim in tables.claims().values() for paper in claim["papers"]} <= tables.papers().keys()
     assert {kind for claim in tables.claims().values() for kind in claim["kind"]} == {"exact", "scaled", "quoted"}

@@ -11,6 +11,7 @@ from miniatures import fill
 
 import minivision as mv
 from minivision import models
+from minivision.models._resize import resize_bias
 from minivision.models.swin import PatchMerging, SwinConfig, merged
 from minivision.published import load_weights
 
@@ -135,6 +136,38 @@ def test_the_authors_files_load(name):
         model = mv.create_model(name, **small)
         load_weights(model, {f"model.{key}": value for key, value in arrays.items()})
         assert all(np.array_equal(wanted[key], value) for key, value in model.state_dict().items())
+
+
+RESIZED = {  # ((3, -1, 2), (0, 5, -4), (1, 1, -2)) by torch.nn.functional.interpolate(..., mode="bicubic"), as the authors do
+    (3, 3): [3.754944, 1.101824, -1.576, 0.614816, 2.974592, 1.778208, 1.856912, 1.616, 0.327488, -0.672448, -0.48, 2.588, 5.0,
+             -0.148, -4.864, 0.147552, 1.845968, 2.984, -0.619168, -3.802432, 1.14208, 1.084288, 0.616, -0.902048, -2.040704],
+    (1, 3): [-0.48, 2.588, 5.0, -0.148, -4.864],
+    (1, 1): [5.0],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("window", RESIZED)
+def test_biases_of_another_window_are_interpolated_as_by_the_reference(window):
+    table = np.array([3.0, -1.0, 2.0, 0.0, 5.0, -4.0, 1.0, 1.0, -2.0])
+    found = resize_bias(np.stack([table, -2.0 * table], axis=1), window)
+    np.testing.assert_allclose(found, np.outer(RESIZED[window], [1.0, -2.0]), rtol=0, atol=1e-12)
+
+
+def test_a_model_takes_the_weights_of_another_window():
+    """Its tables are interpolated; one that is of no square window, or of other heads, is refused."""
+    small = {"depths": (2,), "num_heads": (2,), "num_classes": 0}
+    model, larger = (fill(mv.create_model("swin_digits", window_size=size, **small)) for size in (4, 8))
+    state, name = model.state_dict(), "layers.0.blocks.1.attn.relative_position_bias_table"
+    for given in (state, {key: mv.tensor(value) for key, value in state.items()}):
+        load_weights(larger, given)
+        np.testing.assert_array_equal(larger.state_dict()[name], resize_bias(state[name], (8, 8)))
+    assert larger.state_dict()[name].shape == (15 * 15, 2)
+    wide = mv.create_model("swin_digits", img_size=(8, 2), **small)
+    wide.load_state_dict(state)
+    assert wide.state_dict()[name].shape == (7 * 3, 2)
+    for wrong in (state[name][:48], state[name][:, :1], state[name][:36]):
+        with pytest.raises(mv.CheckpointError, match=r"blocks\.1\.attn\.relative_position_bias_table"):
+            larger.load_state_dict({**state, name: wrong})
 
 
 def test_drop_path_grows_with_depth():

@@ -95,14 +95,12 @@ def test_the_bias_is_defined_for_every_window(window):
     np.testing.assert_allclose(b[:, :h, :w, :h, :w], a[:, :h, :w, :h, :w], rtol=0, atol=1e-13)
 
 
-def test_a_model_works_with_another_window_where_a_swin_s_table_does_not_fit():
+def test_a_model_works_with_another_window():
     model, larger = filled(mv.create_model("swinv2_digits")), mv.create_model("swinv2_digits", window_size=8).double()
     larger.load_state_dict(model.state_dict())
     x = mv.tensor(noise("input", (2, 1, 8, 8)).astype(np.float64))
     assert larger.layers[0].blocks[0].window == (8, 8)
     assert 0.0 < np.abs(larger(x).numpy() - model(x).numpy()).max() < np.inf
-    with pytest.raises(mv.CheckpointError, match=r"relative_position_bias_table"):
-        mv.create_model("swin_digits", window_size=8).load_state_dict(mv.create_model("swin_digits").state_dict())
 
 
 # ------------------------------------------------------------------------------------------- normalised after a branch

@@ -246,5 +246,5 @@ lesson.claim("V4", f"points of the hybrid above the ViT: {'; '.join(told)}",
 # Exercises
 # ---------
 #
-# ``minivision exercise start ID`` begins one. ``fans``: how many products meet in an output. ``stratified-split``: a fair part of
-# every class. ``moving-images``: mirror, turn and move, backwards. ``bilinear-resampling``: between four pixels.
+# ``minivision exercise start ID``: ``fans``, ``stratified-split``, ``moving-images`` backwards, ``bilinear-resampling``; and of
+# the paper's hybrid ``same-padding``, the border that TensorFlow has, and ``standardised-filters``, of mean 0 and variance 1.

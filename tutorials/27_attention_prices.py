@@ -242,5 +242,5 @@ lesson.claim("A2", f"{rows + columns:,} pairs along both axes for {every:,} on {
 # Exercises
 # ---------
 #
-# ``minivision exercise start ID``. ``window-reverse``: windows back in their places. ``swin-windows``: no window larger than
+# ``minivision exercise start ID``. ``window-reverse``: windows back in their places. ``swin-window-sizes``: none larger than
 # its map, no shift where one window is all. ``product-shape``: how prices are counted without paying them.

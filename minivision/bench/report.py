@@ -39,8 +39,11 @@ def duration(seconds: float) -> str:
 
 
 def throughput(result: Result) -> str:
-    """Operations a second where a workload computes, bytes a second where it only moves memory; images for whole models."""
+    """Operations a second where a workload computes, bytes a second where it only moves memory; images or tokens for models."""
     work, seconds = result.workload, result.seconds["minivision"]
+    if work.group == "language":
+        tokens = work.sizes.get("count") or work.sizes["batch"] * work.sizes["tokens"]
+        return f"{tokens / seconds:,.1f} tokens/s"
     if work.group in WHOLE_MODELS:
         return f"{work.sizes['batch'] / seconds:,.1f} images/s"
     return f"{work.flops / seconds / 1e9:,.0f} GFLOP/s" if work.flops else f"{work.bytes / seconds / 1e9:,.1f} GB/s"

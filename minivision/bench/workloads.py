@@ -163,11 +163,28 @@ def networks() -> Iterator[Workload]:
         yield Workload("networks", f"{label}: inference", "network", sizes, flops, 0.0)
 
 
+def language() -> Iterator[Workload]:
+    """GPT-2 of 124 million numbers: a training step on 4 texts of 64 tokens, and 16 tokens written after 64, one by one.
+
+    A token that is written needs every weight once.
+    """
+    config = models.entry("gpt2").config
+    d, blocks, table = config.n_embd, 12 * config.n_layer * config.n_embd**2, config.vocab_size * config.n_embd
+    batch, tokens, prompt, count = 4, 64, 64, 16
+    forward = 2.0 * batch * tokens * (blocks + 2 * config.n_layer * tokens * d + table)
+    whole = {"config": {name: value for name, value in asdict(config).items() if name.startswith("n_") or name == "vocab_size"}}
+    sizes: dict[str, Any] = {**whole, "batch": batch, "tokens": tokens}
+    yield Workload("language", f"gpt2, {batch} x {tokens} tokens: training step", "text", sizes, 3 * forward, 0.0, True)
+    sizes = {**whole, "prompt": prompt, "count": count}
+    read = 2.0 * (prompt + count - 1) * blocks + 2.0 * count * table
+    yield Workload("language", f"gpt2: {count} tokens written", "writing", sizes, read, 4.0 * count * (blocks + table))
+
+
 GROUPS = {
     "gemm": gemm, "conv": convolution, "attention": attention, "memory": memory, "optimiser": optimisers, "training": training,
-    "networks": networks,
+    "networks": networks, "language": language,
 }  # fmt: skip
-WHOLE_MODELS = ("training", "networks")
+WHOLE_MODELS = ("training", "networks", "language")
 
 
 def workloads(groups: list[str] | None = None) -> list[Workload]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..train.config import Config, PretrainConfig, RunConfig
+from ..train.config import Config, PretrainConfig, RunConfig, TextConfig
 
-BENCHMARKS = ("gemm", "conv", "attention", "memory", "optimiser", "training", "networks")
+BENCHMARKS = ("gemm", "conv", "attention", "memory", "optimiser", "training", "networks", "language")
 
 EXAMPLES = """examples:
   minivision train vit --data digits --out runs/vit  learn to read digits
@@ -19,6 +20,8 @@ EXAMPLES = """examples:
   minivision pretrain mae --out runs/mae             learn without labels
   minivision train vit --init runs/mae --labels 10   then learn from few labels
   minivision few-shot vit --init runs/mae            how much its features know
+  minivision train gpt2_tiny --out runs/gpt2         learn to write
+  minivision generate gpt2_tiny --init runs/gpt2     and write
   minivision models 'deit_*'                         some models by name
   minivision summary vit_base_patch16_224            every module of one
   minivision gradcheck                               prove every gradient
@@ -36,15 +39,22 @@ def make_parser() -> ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"minivision {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    _add_run(commands, "train", Config, "train a model", "a name that `minivision models` lists; vit: one that suits the data")
+    _add_run(
+        commands,
+        "train",
+        [Config, TextConfig],
+        "train a model",
+        "a name that `minivision models` lists; vit: one that suits the data",
+    )
     _add_run(
         commands,
         "pretrain",
-        PretrainConfig,
+        [PretrainConfig],
         "train a model without labels",
         "mae or simmim: ones that suit the data; or mae_*, simmim_*",
     )
     _add_probes(commands)
+    _add_generate(commands)
     models = commands.add_parser("models", help="list the models", description="The models by name, paper by paper.")
     models.add_argument("pattern", nargs="?", default="*", help="a name or a shell pattern such as 'deit_*' (default: all)")
     _add_summary(commands)
@@ -62,7 +72,7 @@ def make_parser() -> ArgumentParser:
     return parser
 
 
-def _add_run(commands: Any, name: str, kind: type[RunConfig], text: str, models: str) -> None:
+def _add_run(commands: Any, name: str, kinds: Sequence[type[RunConfig]], text: str, models: str) -> None:
     """A command that trains: its settings are those of a configuration."""
     what = f"{text[0].upper()}{text[1:]}; figures, weights and a picture are left in --out."
     run = commands.add_parser(name, help=text, description=what)
@@ -72,8 +82,10 @@ def _add_run(commands: Any, name: str, kind: type[RunConfig], text: str, models:
     run.add_argument(
         "--threads", metavar="N", type=int, help="threads to compute with: same bits for any (default: all processors)"
     )
-    for setting in fields(kind):
-        if "help" in setting.metadata:
+    known = {}
+    for setting in (each for kind in kinds for each in fields(kind) if "help" in each.metadata):
+        if setting.name not in known:
+            known[setting.name] = setting
             _add_setting(run, setting)
 
 
@@ -99,6 +111,21 @@ def _add_probes(commands: Any) -> None:
             "--seed", metavar="N", type=int, default=0, help="of the split, the random weights, the draws (default: 0)"
         )
         look.add_argument("--threads", metavar="N", type=int, help="threads to compute with (default: all processors)")
+
+
+def _add_generate(commands: Any) -> None:
+    what = "A language model goes on with a text, token by token, each as soon as it is drawn."
+    write = commands.add_parser("generate", help="go on with a text", description=what)
+    write.add_argument("model", metavar="MODEL", help="gpt2 and its sizes, or gpt2_tiny")
+    place = "its weights: the folder of a run, or a file; vocab.json and merges.txt are beside them"
+    write.add_argument("--init", metavar="PATH", required=True, help=place)
+    write.add_argument("--prompt", metavar="TEXT", default="", help="what the text begins with (default: a line's end)")
+    write.add_argument("--tokens", metavar="N", type=int, default=200, help="to write at most (default: 200)")
+    write.add_argument("--temperature", metavar="X", type=float, default=1.0, help="0: always the likeliest token (default: 1)")
+    write.add_argument("--top-k", metavar="N", type=int, default=40, help="draw among so many; 0: all (default: 40)")
+    write.add_argument("--top-p", metavar="X", type=float, default=1.0, help="and among the fewest with this share (default: 1)")
+    write.add_argument("--seed", metavar="N", type=int, default=0, help="of what is drawn (default: 0)")
+    write.add_argument("--threads", metavar="N", type=int, help="threads to compute with (default: all processors)")
 
 
 def _add_setting(parser: ArgumentParser, setting: Any) -> None:

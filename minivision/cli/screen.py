@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -62,11 +63,8 @@ class Lines(Watcher):
         """An epoch's figures."""
         row, last = trainer.rows[-1], trainer.config.epochs
         epoch = f"epoch {row['epoch']:{len(str(last))}}/{last}"
-        if "test_accuracy" in row:
-            found = f"loss {row['train_loss']:.4f}  train {row['train_accuracy']:6.1%}  test {row['test_accuracy']:6.1%}"
-        else:
-            found = f"loss {row['train_loss']:.4f}  test {row['test_loss']:.4f}"
-        print(f"{epoch}  {found}  {row['images_per_second']:,.0f} images/s", flush=True)
+        found = f"loss {row['train_loss']:.4f}  " + after(row, row, "6.1%", ".4f")
+        print(f"{epoch}  {found}  {row[f'{trainer.unit}_per_second']:,.0f} {trainer.unit}/s", flush=True)
 
     def stopping(self) -> None:
         """Written past Python's buffers: this runs inside a signal's handler."""
@@ -113,18 +111,21 @@ class Figures(ProgressColumn):
     def render(self, task: Task) -> Text:
         """One line of text."""
         trainer = task.fields["trainer"]
-        tally, row = trainer.tally, trainer.rows[-1] if trainer.rows else {}
-        now = (
-            {**trainer.figures("train", tally), "images_per_second": tally.images_per_second} if tally.images or not row else row
-        )
+        tally, row, speed = trainer.tally, trainer.rows[-1] if trainer.rows else {}, f"{trainer.unit}_per_second"
+        now = {**trainer.figures("train", tally), speed: tally.per_second} if tally.images or not row else row
         epoch = f"epoch {min(trainer.epoch + 1, trainer.config.epochs)}/{trainer.config.epochs}"
-        if "train_accuracy" in now:
-            test = f"{row['test_accuracy']:.1%}" if row else "-"
-            found = f"loss {now['train_loss']:.3f}  train {now['train_accuracy']:.1%}  test {test}"
-        else:
-            test = f"{row['test_loss']:.3f}" if row else "-"
-            found = f"loss {now['train_loss']:.3f}  test {test}"
-        return Text(f"{epoch}  {found}  {now['images_per_second']:,.0f} images/s", no_wrap=True)
+        found = f"loss {now['train_loss']:.3f}  " + after(now, row, ".1%", ".3f")
+        return Text(f"{epoch}  {found}  {now[speed]:,.0f} {trainer.unit}/s", no_wrap=True)
+
+
+def after(now: Mapping[str, Any], tested: Mapping[str, Any], share: str, number: str) -> str:
+    """What stands behind the loss: accuracies, or the test's bits per byte or loss. tested: an epoch's row, or empty."""
+    if "train_accuracy" in now:
+        test = format(tested["test_accuracy"], share) if tested else "-"
+        return f"train {now['train_accuracy']:{share}}  test {test}"
+    if "bits_per_byte" in tested:
+        return f"test {tested['bits_per_byte']:{number}} bits per byte"
+    return f"test {tested['test_loss']:{number}}" if tested else "test -"
 
 
 def introduction(trainer: Trainer) -> str:
@@ -132,6 +133,7 @@ def introduction(trainer: Trainer) -> str:
     size = sum(parameter.data.size for parameter in trainer.model.parameters())
     where = f"{kernels.isa()}, {kernels.get_num_threads()} threads" if get_backend() == "c" else "NumPy"
     begun = f", going on after step {trainer.step}" if trainer.step else ""
-    images = f"{len(trainer.data.train_labels):,} training and {len(trainer.data.test_labels):,} test images"
+    train, test, *_ = trainer.counts().values()
+    images = f"{train:,} training and {test:,} test {trainer.unit}"
     from_what = f"\nbegins with {trainer.begun}" if trainer.begun else ""
     return f"{entry(trainer.config.model).name}, {size:,} parameters, on {trainer.data.name}: {images}; {where}{begun}{from_what}"

@@ -64,7 +64,11 @@ def _spread(points: np.ndarray, counts: np.ndarray, k: int, seed: int) -> np.nda
 
 
 def _means(points: np.ndarray, counts: np.ndarray, labels: np.ndarray, distances: np.ndarray, k: int) -> np.ndarray:
-    """The weighted mean of each label's points (k, D); of the labels that none has, the points farthest from their centres."""
+    """mean_j = sum of counts_i points_i / sum of counts_i, over the i with label j.  points (N, D) -> (k, D)
+
+    counts (N): how often each point is there. The labels that no point has get the points whose `distances` (N) from their own
+    centres are largest: the first such label the largest, and so on; of equal distances the first.
+    """
     weights = np.bincount(labels, counts, k)
     sums = np.stack([np.bincount(labels, counts * column, k) for column in points.T], axis=1)  # (k, D)
     empty = np.flatnonzero(weights == 0)

@@ -81,8 +81,9 @@ def entry(name: str) -> Entry:
 
 
 def _close(word: str, known: Sequence[str]) -> str:
-    """` (did you mean a or b?)`, or nothing where nothing is close."""
-    near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
+    """` (did you mean a or b?)`, or nothing where nothing is close; what begins with the word comes first."""
+    begun = sorted((each for each in known if word and each.startswith(word)), key=len)
+    near = list(dict.fromkeys([*begun, *difflib.get_close_matches(word, known, n=3, cutoff=0.5)]))[:3]
     return f" (did you mean {' or '.join(near)}?)" if near else ""
 
 

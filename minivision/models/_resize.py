@@ -1,4 +1,4 @@
-"""A table of position embeddings on another grid: bicubic with antialiasing."""
+"""Tables of positions on another grid, bicubic: embeddings of places (antialiased), biases of displacements (not)."""
 
 from __future__ import annotations
 
@@ -30,3 +30,19 @@ def resize_positions(table: np.ndarray, grid: tuple[int, int], prefix: int = 1) 
     resized = F.interpolate(square, grid, mode="bicubic", antialias=True)  # (1, D, H, W)
     rows = resized.transpose(0, 2, 3, 1).reshape(1, -1, width)  # (1, H W, D)
     return np.concatenate([table[:, :prefix], rows.astype(table.dtype)], axis=1)
+
+
+def can_resize_bias(table: np.ndarray, heads: int) -> bool:
+    """Whether a table ((2 M - 1)^2, heads) of floats is that of a square window, for so many heads."""
+    if table.ndim != 2 or table.dtype.kind != "f" or table.shape[1] != heads:
+        return False
+    side = math.isqrt(table.shape[0])
+    return side**2 == table.shape[0] and side % 2 == 1
+
+
+def resize_bias(table: np.ndarray, window: tuple[int, int]) -> np.ndarray:
+    """((2 m - 1)^2, heads) -> ((2 M - 1) (2 M' - 1), heads): biases of a square window's displacements for a window (M, M')."""
+    side, heads = math.isqrt(table.shape[0]), table.shape[1]
+    square = table.astype(np.float64).T.reshape(1, heads, side, side)
+    resized = F.interpolate(square, (2 * window[0] - 1, 2 * window[1] - 1), mode="bicubic")
+    return resized.reshape(heads, -1).T.astype(table.dtype)

@@ -40,7 +40,8 @@ class Predictor(nn.Module):
     def forward(self, x: Any, policy: Any = None) -> Any:
         """Local and global features.  x (B, N, D), policy (B, N, 1) -> log-probabilities (B, N, 2) of keeping and of dropping
 
-        Half of the features stay a patch's own; the other half become their mean over the patches whose policy is 1.
+        Half of in_conv's features stay a patch's own; the other half become their mean over the patches whose policy is 1
+        (None: all; where it is 1 for none, the mean is 0). out_conv reads both, side by side.
         """
         y = self.in_conv(x)  # (B, N, D)
         local, rest = y[:, :, : y.shape[2] // 2], y[:, :, y.shape[2] // 2 :]  # 2 x (B, N, D/2)
@@ -53,7 +54,8 @@ class Predictor(nn.Module):
 def masked_softmax(scores: Any, policy: Any, eps: float) -> Any:
     """Section 3.3: weights (B, heads, N, N) whose rows see the tokens with policy 1, and every token itself.
 
-    scores (B, heads, N, N), policy (B, N, 1). With eps = 0, a kept token's row is the softmax over the kept tokens alone.
+    (e_ij G_ij + eps / N) / (sum_k e_ik G_ik + eps),  e_ij = exp(s_ij - max_k s_ik),  G_ij = 1 if i = j, else j's policy.
+    scores s (B, heads, N, N), policy (B, N, 1). With eps = 0, a kept token's row is the softmax over the kept tokens alone.
     """
     B, N, _ = policy.shape
     columns = policy.reshape(B, 1, 1, N)
@@ -133,7 +135,10 @@ class DynamicViT(vit.VisionTransformer):
         return x, decisions
 
     def chosen(self, x: Any, stage: int) -> np.ndarray:
-        """Section 3.4, inference: the places of the patches that score best, from first to last.  (B, 1 + n, D) -> (B, k)"""
+        """Section 3.4, inference: the places of the patches that score best, from first to last.  (B, 1 + n, D) -> (B, k)
+
+        Scores are the stage's predictor's log-probabilities of keeping; the class token is no patch; k is config.tokens[stage].
+        """
         scores = raw(self.score_predictor[stage](x[:, 1:]))[:, :, 0]
         best = np.argsort(-scores, axis=1, kind="stable")[:, : self.config.tokens[stage]]
         return np.sort(best, axis=1)

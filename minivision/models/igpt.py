@@ -125,7 +125,10 @@ class ImageGPT(nn.Module):
         return self.lm_head(self.transformer(tokens))
 
     def shifted(self, pixels: Any) -> np.ndarray:
-        """What the network reads to say these pixels: the start, then all but the last.  (B, T) -> (B, T)"""
+        """What the network reads to say these pixels: the start, then all but the last.  (B, T) -> (B, T), an array
+
+        pixels: an array or a Tensor of whole numbers, also bytes; the start's number is self.config.colours.
+        """
         pixels = np.asarray(pixels.data if isinstance(pixels, Tensor) else pixels)
         start = np.full((len(pixels), 1), self.config.colours)  # not in the pixels' own type: bytes end at 255
         return np.concatenate([start, pixels[:, :-1]], axis=1)

@@ -63,7 +63,7 @@ class MetaFormerBlock(nn.Module):
         self.drop_path = nn.DropPath(drop_path)
 
     def forward(self, x: Any) -> Any:
-        """(B, C, H, W) -> the same"""
+        """Tokens, then channels; a branch is norm, mixing, scale, then drop_path.  (B, C, H, W) -> the same"""
         x = x + self.drop_path(self.layer_scale1(self.token_mixer(self.norm1(x))))
         return x + self.drop_path(self.layer_scale2(self.mlp(self.norm2(x))))
 
@@ -113,7 +113,10 @@ class Head(nn.Module):
         self.fc = nn.Linear(dim, config.num_classes) if config.num_classes else nn.Identity()
 
     def forward(self, x: Any) -> Any:
-        """(B, D, H, W) -> (B, num_classes)"""
+        """Places' mean, then its norm, if self.pools_first; else the map's norm, then the mean.  (B, D, H, W) -> (B, num_classes)
+
+        Then dropout and the classifier.
+        """
         x = self.norm(x.mean((2, 3))) if self.pools_first else self.norm(x).mean((2, 3))  # (B, D)
         return self.fc(self.drop(x))
 

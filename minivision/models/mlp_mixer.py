@@ -59,12 +59,12 @@ class MixerBlock(nn.Module):
         self.drop_path = nn.DropPath(drop_path)
 
     def mix_tokens(self, x: Any) -> Any:
-        """The first MLP, on every column.  (B, S, C) -> the same"""
+        """W_2 sigma(W_1 x) of every column x, which has a number for each patch.  (B, S, C) -> the same"""
         columns = x.transpose(1, 2)  # (B, C, S)
         return self.mlp_tokens(columns).transpose(1, 2)  # (B, S, C)
 
     def forward(self, x: Any) -> Any:
-        """(B, S, C) -> the same"""
+        """Tokens, then channels; a branch is norm, mixing, then drop_path.  (B, S, C) -> the same"""
         x = x + self.drop_path(self.mix_tokens(self.norm1(x)))
         return x + self.drop_path(self.mlp_channels(self.norm2(x)))
 

@@ -36,7 +36,7 @@ def in_windows(attention: nn.Module, x: Any, window: Pair, shift: Pair) -> Any:
 
 @lru_cache(maxsize=64)
 def region_mask(size: Pair, window: Pair, shift: Pair, dtype: Any) -> np.ndarray:
-    """0 where two patches of a window come from one region of the image that was rolled, else -100.  (nW, 1, N, N)
+    """0 where two patches of a window come from one region of the map (H, W) that was rolled, else -100.  (nW, 1, N, N)
 
     The nine regions are three bands of rows times three of columns: all but the last window, what the last window holds of the
     image's end, and what was rolled there from its beginning.
@@ -54,7 +54,10 @@ def region_mask(size: Pair, window: Pair, shift: Pair, dtype: Any) -> np.ndarray
 
 @lru_cache(maxsize=64)
 def relative_position_index(window: Pair) -> np.ndarray:
-    """Which row of a table belongs to query i and key j: (dh + M - 1) (2 M - 1) + dw + M - 1, d = i - j.  (N N)"""
+    """Which row of a table belongs to query i and key j of a window (M, M'), whose N patches are numbered row by row.  (N N)
+
+    (dh + M - 1) (2 M' - 1) + dw + M' - 1, where dh and dw are the query's row and column less the key's.
+    """
     rows, columns = np.indices(window).reshape(2, -1)
     dh, dw = rows[:, None] - rows, columns[:, None] - columns
     return ((dh + window[0] - 1) * (2 * window[1] - 1) + dw + window[1] - 1).reshape(-1)

@@ -8,6 +8,7 @@ so that there are maps of four sizes, as of a convolutional network.
 
 Names and keys are timm's: a stage begins with its merging, where the paper ends the stage before with it. A map that windows
 do not divide is padded, after the shift, at the bottom and to the right, with patches that all others of their window see.
+Tables of another window are interpolated on loading, bicubic as by the authors (timm spaces displacements geometrically).
 Deviation: there is no dropout inside the blocks, where all published models have a rate of 0.
 """
 
@@ -23,9 +24,11 @@ import numpy as np
 from .. import functional as F
 from .. import nn
 from ..errors import ShapeError
+from ..tape import Tensor
 from ._backbone import Backbone, FeatureInfo, Images
 from ._mlp import Mlp
 from ._registry import register
+from ._resize import can_resize_bias, resize_bias
 from .shifted_windows import Pair, heads, in_windows, position_bias
 
 BUFFERS = ("relative_position_index", "relative_coords_table", "attn_mask")  # published, but they follow from the sizes
@@ -156,6 +159,17 @@ class SwinTransformer(Backbone):
     def forward_head(self, x: Any) -> Any:
         """LayerNorm, global average pooling and the classifier.  (B, D, H', W') -> (B, num_classes)"""
         return self.head(self.norm(x.permute(0, 2, 3, 1)).mean((1, 2)))
+
+    def load_state_dict(self, mapping: Mapping[str, Any], strict: bool = True) -> Any:
+        """As Module.load_state_dict; a square window's biases are interpolated where this model has another window there."""
+        resized, layers = {}, dict[str, Any](self.named_modules())
+        for path, layer in layers.items():
+            own = getattr(layer, "relative_position_bias_table", None)
+            found = mapping.get(name := f"{path}.relative_position_bias_table")
+            table = np.asarray(found.data if isinstance(found, Tensor) else found)
+            if own is not None and table.shape != own.shape and can_resize_bias(table, own.shape[1]):
+                resized[name] = resize_bias(table, layer.window)
+        return super().load_state_dict({**mapping, **resized}, strict)
 
     def from_published(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         """Without the buffers; the authors' layout, where a stage ends with the merging, under timm's names."""

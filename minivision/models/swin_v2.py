@@ -62,7 +62,10 @@ class WindowAttention(nn.Module):
         return position_bias(LARGEST_BIAS * F.sigmoid(table), self.window)
 
     def scaled(self, q: Any, k: Any) -> tuple[Any, Any]:
-        """Both of length 1, the queries divided by tau, so that their products are cos(q, k) / tau."""
+        """Both of length 1, the queries divided by tau, so that their products are cos(q, k) / tau.
+
+        self.logit_scale has log(1 / tau) of each head (heads, 1, 1), of which no more than HOTTEST counts.
+        """
         return F.normalize(q, dim=-1) * np.exp(np.minimum(self.logit_scale, HOTTEST)), F.normalize(k, dim=-1)
 
     def forward(self, x: Any, mask: Any = None) -> Any:

@@ -24,7 +24,10 @@ class Pooling(nn.Module):
         self.kernel = kernel
 
     def forward(self, x: Any) -> Any:
-        """Where the window leaves the map, the mean of what is left in it: a constant map becomes 0, border and all."""
+        """Mean of the window around each place, less the place itself.  (B, C, H, W) -> the same
+
+        Where the window leaves the map, the mean is of what is left in it: a constant map becomes 0, border and all.
+        """
         return F.avg_pool2d(x, self.kernel, stride=1, padding=self.kernel // 2, count_include_pad=False) - x
 
 

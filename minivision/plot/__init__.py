@@ -13,13 +13,13 @@ from ..metrics import confusion_matrix, precision_recall
 from ..tape import Tensor
 from ..train.pretrain import reconstructions
 from ..train.task import verdict
-from . import panels
+from . import creations, panels
 from .page import Panel, compose, png
 from .pictures import on_paper
 
 SHOWN = 10  # images in the panel of attention
 
-__all__ = ["pretraining_report", "report"]
+__all__ = ["pretraining_report", "report", "text_report"]
 
 
 def report(model: Any, dataset: Dataset, logits: np.ndarray, rows: panels.Rows, metrics: Mapping[str, Any]) -> bytes:
@@ -47,8 +47,22 @@ def pretraining_report(model: Any, dataset: Dataset, rows: panels.Rows, metrics:
     share = np.isnan(parts[1]).mean()
     pictures = np.stack([_paper(dataset, part) for part in parts])
     sentence = f"Some unseen images, what the model sees of them, and what it makes of that: {share:.0%} is hidden."
-    shown = panels.painted(pictures, ["image", "seen", "painted"], sentence)
+    shown = creations.painted(pictures, ["image", "seen", "painted"], sentence)
     return png(compose(*_heading(dataset, metrics), [[shown], [loss, _filters(getattr(model, "encoder", model))]]))
+
+
+def text_report(rows: panels.Rows, metrics: Mapping[str, Any]) -> bytes:
+    """A run of a language model as a PNG: the loss, and what the model writes."""
+    loss = panels.curves(rows, "loss", "Loss", "Nats per token; a token is a byte or several, as the vocabulary has them.")
+    shown = creations.written(metrics["samples"], "What the finished model writes after an empty line, each time another way.")
+    costs = [
+        f"{metrics['parameters']:,} parameters",
+        f"{metrics['train_tokens']:,} training tokens, {metrics['epochs']} epochs in {metrics['seconds']:.0f} s",
+        f"{metrics['tokens_per_second']:,.0f} tokens/s, {metrics['isa']}, threads: {metrics['threads']}",
+    ]
+    return png(
+        compose(f"{metrics['model']} on {metrics['data']}: {verdict(metrics)}", "   ·   ".join(costs), [[loss, None], [shown]])
+    )
 
 
 def _heading(dataset: Dataset, metrics: Mapping[str, Any]) -> tuple[str, str]:

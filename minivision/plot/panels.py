@@ -61,7 +61,7 @@ def attention(pictures: np.ndarray, maps: np.ndarray) -> Panel:
     names = ["image", "all heads", *(f"head {i + 1}" for i in range(heads))]
 
     def draw(figure: Figure, box: Box) -> None:
-        axes = _show(figure, box.inset(left=0.95), mosaic(cells.swapaxes(0, 1), 6, paper=0.9))
+        axes = show(figure, box.inset(left=0.95), mosaic(cells.swapaxes(0, 1), 6, paper=0.9))
         for i, name in enumerate(names):
             axes.text(-10, i * (CELL + 6) + CELL / 2, name, ha="right", va="center", color=GREY, fontsize=11.5)
 
@@ -70,21 +70,6 @@ def attention(pictures: np.ndarray, maps: np.ndarray) -> Panel:
         "the deeper the orange behind the ink, the more it takes from there."
     )
     return Panel("Where it looks", sentence, draw, lambda width: 4.7, share=1.57)
-
-
-def painted(pictures: np.ndarray, names: Sequence[str], sentence: str) -> Panel:
-    """pictures (R, N, H, W, 3) from 0 to 1, NaN where nothing is seen: the same images in R rows, each with its name."""
-    rows, count, height, width, _ = pictures.shape
-    cells = enlarge(pictures.reshape(-1, height, width, 3), CELL).reshape(rows, count, CELL, CELL, 3)
-    hidden = np.array([0.86, 0.88, 0.9])  # a grey that no ink on paper has
-    cells = np.where(np.isnan(cells), hidden, cells)
-
-    def draw(figure: Figure, box: Box) -> None:
-        axes = _show(figure, box.inset(left=1.1), mosaic(cells, 6))
-        for i, name in enumerate(names):
-            axes.text(-10, i * (CELL + 6) + CELL / 2, name, ha="right", va="center", color=GREY, fontsize=11.5)
-
-    return Panel("What it paints", sentence, draw, lambda inches: (inches - 1.1) * rows / count + 0.1)
 
 
 def positions(table: np.ndarray) -> Panel:
@@ -96,7 +81,7 @@ def positions(table: np.ndarray) -> Panel:
     most = float(np.abs(similar[similar < 0.999]).max(initial=0.1))  # of two different patches: a patch with itself is 1
 
     def draw(figure: Figure, box: Box) -> None:
-        axes = _show(figure, box.inset(right=0.9), picture, cmap=SIGNED, vmin=-most, vmax=most)
+        axes = show(figure, box.inset(right=0.9), picture, cmap=SIGNED, vmin=-most, vmax=most)
         bar = figure.colorbar(
             axes.images[0], cax=axes.inset_axes((1.04, 0.0, 0.035, 1.0)), ticks=[-most, 0.0, most], format="%.1f"
         )
@@ -244,13 +229,13 @@ def _gallery(title: str, sentence: str, cells: Sequence[np.ndarray], captions: S
     def draw(figure: Figure, box: Box) -> None:
         for i, (cell, caption) in enumerate(zip(cells, captions, strict=True)):
             row, column = divmod(i, columns(box.width))
-            axes = _show(figure, Box(box.x + column * (side + gap), box.y + row * (side + below), side, side), cell)
+            axes = show(figure, Box(box.x + column * (side + gap), box.y + row * (side + below), side, side), cell)
             axes.text(0.5, -0.05, caption, transform=axes.transAxes, ha="center", va="top", fontsize=11, color=GREY)
 
     return Panel(title, sentence, draw, lambda width: -(-len(cells) // columns(width)) * (side + below), share)
 
 
-def _show(figure: Figure, box: Box, picture: np.ndarray, **options: Any) -> Any:
+def show(figure: Figure, box: Box, picture: np.ndarray, **options: Any) -> Any:
     """A picture as large as fits into the top left of a place, without a frame."""
     scale = min(box.width / picture.shape[1], box.height / picture.shape[0])
     axes = Box(box.x, box.y, picture.shape[1] * scale, picture.shape[0] * scale).axes(figure)

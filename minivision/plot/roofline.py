@@ -24,7 +24,7 @@ ROOFS = {
 }
 RATES = {
     "Bound by memory": "memory-bound", "Optimisers": "optimiser", "Vision transformers": "training",
-    "Other networks": "networks",
+    "Other networks": "networks", "Language": "language",
 }  # fmt: skip
 COLOURS = (BLUE, ORANGE)
 PLAIN = FuncFormatter(lambda value, _: f"{value:,g}")
@@ -49,7 +49,7 @@ def chart(results: Sequence[Result], machine: Machine | None) -> Figure:
     return compose(
         "How close to the machine's limits",
         f"{filled}{_limits(machine)}",
-        [roofs[:2], roofs[2:], [memory], others[:2], others[2:]],
+        [roofs[:2], roofs[2:], [memory], others[:2], others[2:3], others[3:]],
     )
 
 

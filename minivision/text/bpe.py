@@ -122,11 +122,15 @@ class BytePairs:
         named = {token: table.pop(token) for token in special if token in table}
         return cls(table, pairs, named)  # type: ignore[arg-type]
 
+    def texts(self) -> tuple[str, str]:
+        """The contents of GPT-2's two files."""
+        table = json.dumps(self.vocabulary | self.special, ensure_ascii=False)
+        return table, "#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in self.ranks)
+
     def save(self, vocabulary: str | Path, merges: str | Path) -> None:
         """As GPT-2's files."""
-        table = json.dumps(self.vocabulary | self.special, ensure_ascii=False)
-        Path(vocabulary).write_text(table, "utf-8")
-        Path(merges).write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in self.ranks), "utf-8")
+        for path, text in zip((vocabulary, merges), self.texts(), strict=True):
+            Path(path).write_text(text, "utf-8")
 
     # --------------------------------------------------------------------------------------------------------- training
 

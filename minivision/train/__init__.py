@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from .config import Config, PretrainConfig
+from .config import Config, PretrainConfig, TextConfig
 from .initial import begin_from
 from .pretrain import Pretrainer, reconstructions
 from .run import Interrupted, Watcher, resume, start
+from .texts import TextTrainer
 from .trainer import Trainer, evaluate, predict
 
 __all__ = [
-    "Config", "Interrupted", "PretrainConfig", "Pretrainer", "Trainer", "Watcher", "begin_from", "evaluate", "predict",
-    "reconstructions", "resume", "start",
+    "Config", "Interrupted", "PretrainConfig", "Pretrainer", "TextConfig", "TextTrainer", "Trainer", "Watcher", "begin_from",
+    "evaluate", "predict", "reconstructions", "resume", "start",
 ]  # fmt: skip

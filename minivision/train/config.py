@@ -79,6 +79,21 @@ class PretrainConfig(RunConfig):
     mask_ratio: float = _setting(0.0, "share of the patches that is hidden; 0: the model's own", at_least=0.0, below=1.0)
 
 
+@dataclass(frozen=True)
+class TextConfig(RunConfig):
+    """Training a language model on a text. The defaults are for gpt2_tiny on this library's own source."""
+
+    data: str = _setting("text", "text: this library's own source; text:FILE or text:DIR, UTF-8")
+    epochs: int = _setting(10, "passes over the text", at_least=1)
+    batch_size: int = _setting(16, "pieces of the text in a step", at_least=1)
+    lr: float = _setting(3e-3, "highest learning rate: after the warm-up, before the cosine", at_least=0.0)
+    table_lr: float = _setting(1.0, "the learning rate of positions is so many times as high", above=0.0)
+    weight_decay: float = _setting(0.1, "AdamW's decay of matrices; biases and norms have none", at_least=0.0)
+    beta2: float = _setting(0.95, "how much of the mean of squared gradients AdamW keeps at each step", at_least=0.0, below=1.0)
+    length: int = _setting(0, "tokens of a piece; 0: all that the model has places for", at_least=0)
+    init: str = _setting("", "weights to begin with: the folder of a run, or a checkpoint", metavar="PATH")
+
+
 LIMITS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "at_least": ("at least", operator.ge),
     "above": ("above", operator.gt),

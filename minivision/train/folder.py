@@ -14,6 +14,7 @@ CONFIG, METRICS, ROWS, MODEL, STATE, REPORT = (
     "config.json", "metrics.json", "metrics.csv", "model.safetensors", "state.safetensors", "report.png",
 )  # fmt: skip
 FILES = (CONFIG, METRICS, ROWS, MODEL, STATE, REPORT)
+VOCABULARY, MERGES = "vocab.json", "merges.txt"  # which a language model's run has too
 
 
 def write_text(path: Path, text: str) -> None:
@@ -47,7 +48,7 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def move_aside(out: Path) -> Path | None:
     """Moves an earlier run's files to out/earlier-1 (2, 3, ...), so that a new run loses none; where they are now, if any."""
-    found = [out / name for name in FILES if (out / name).exists()]
+    found = [out / name for name in (*FILES, VOCABULARY, MERGES) if (out / name).exists()]
     if not found:
         return None
     aside = next(path for path in (out / f"earlier-{n}" for n in range(1, 1_000_000)) if not path.exists())

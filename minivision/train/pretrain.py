@@ -13,7 +13,8 @@ from ..recording import no_grad
 from ..tape import Tensor
 from .build import build_model
 from .config import PretrainConfig
-from .trainer import Tally, Trainer
+from .tally import Tally
+from .trainer import Trainer
 
 MASKS = 0  # seed of the masks of the test images: in every epoch and every run the same
 

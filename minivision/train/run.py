@@ -20,8 +20,9 @@ from ..backend import backend, get_backend
 from ..checkpoint import load_checkpoint, load_metadata, save_checkpoint
 from ..errors import CheckpointError, SettingError, TrainingError
 from . import folder
-from .config import Config, PretrainConfig, RunConfig
+from .config import Config, PretrainConfig, RunConfig, TextConfig
 from .pretrain import Pretrainer
+from .texts import TextTrainer
 from .trainer import Trainer
 
 
@@ -49,8 +50,9 @@ class Watcher:
 
 
 SILENT = Watcher()
-TRAINERS: dict[type[RunConfig], type[Trainer]] = {Config: Trainer, PretrainConfig: Pretrainer}
-COMMANDS = {Config: "minivision train", PretrainConfig: "minivision pretrain"}
+FIGURES = "test_accuracy", "test_loss", "train_accuracy", "bits_per_byte"  # of the last epoch, as far as a run has them
+TRAINERS: dict[type[RunConfig], type[Trainer]] = {Config: Trainer, PretrainConfig: Pretrainer, TextConfig: TextTrainer}
+COMMANDS = {Config: "minivision train", PretrainConfig: "minivision pretrain", TextConfig: "minivision train"}
 
 
 def start(config: RunConfig, out: Path, watcher: Watcher = SILENT) -> dict[str, Any]:
@@ -174,6 +176,8 @@ def load_state(out: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 def finish(trainer: Trainer, out: Path) -> dict[str, Any]:
     """Writes weights, figures and picture, and removes the state: nothing is left to resume."""
     found, picture = trainer.results(metrics(trainer))
+    for name, content in trainer.more_files().items():
+        folder.write_text(out / name, content)
     save_checkpoint(out / folder.MODEL, trainer.model.state_dict())
     folder.write_csv(out / folder.ROWS, trainer.rows)
     folder.write_bytes(out / folder.REPORT, picture)
@@ -188,16 +192,15 @@ def metrics(trainer: Trainer) -> dict[str, Any]:
     return {
         "model": trainer.config.model,
         "data": trainer.config.data,
-        **{name: last[name] for name in ("test_accuracy", "test_loss", "train_accuracy") if name in last},
+        **{name: last[name] for name in FIGURES if name in last},
         "loss": last["train_loss"],
         "seconds": last["seconds"],
-        "images_per_second": round(harmonic_mean([row["images_per_second"] for row in trainer.rows]), 1),
+        (speed := f"{trainer.unit}_per_second"): round(harmonic_mean([row[speed] for row in trainer.rows]), 1),
         "parameters": sum(parameter.data.size for parameter in trainer.model.parameters()),
         "seed": trainer.config.seed,
         "epochs": trainer.epoch,
         "steps": trainer.step,
-        "train_images": len(trainer.data.train_labels),
-        "test_images": len(trainer.data.test_labels),
+        **trainer.counts(),
         "backend": get_backend(),
         "isa": kernels.isa() if get_backend() == "c" else "numpy",
         "threads": kernels.get_num_threads(),

@@ -36,6 +36,8 @@ def figures(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 def verdict(found: Mapping[str, Any]) -> str:
     """The figure that counts, in words."""
+    if "bits_per_byte" in found:
+        return f"{found['bits_per_byte']:.3f} bits per byte of {found['test_bytes']:,} unseen ones"
     if "test_accuracy" not in found:
         return f"loss {found['test_loss']:.3f} on what is hidden in {found['test_images']:,} unseen images"
     if "mean_average_precision" in found:

@@ -7,8 +7,8 @@ import math
 import time
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -21,37 +21,7 @@ from ..tape import Tensor
 from . import blame, initial, task
 from .build import build_model, check_classifier
 from .config import Config, RunConfig
-
-
-@dataclass
-class Tally:
-    """Sums over the images seen: losses, right answers, and the seconds it took."""
-
-    images: int = 0
-    loss: float = 0.0
-    right: float = 0
-    seconds: float = 0.0
-
-    def add(self, images: int, loss: float, right: float = 0.0) -> None:
-        """A batch of so many images: its mean loss, and how many answers are right."""
-        self.images += images
-        self.loss += loss * images
-        self.right += right
-
-    @property
-    def mean_loss(self) -> float:
-        """Loss per image."""
-        return self.loss / max(self.images, 1)
-
-    @property
-    def accuracy(self) -> float:
-        """Share of right answers, 0 to 1."""
-        return self.right / max(self.images, 1)
-
-    @property
-    def images_per_second(self) -> float:
-        """Images a second."""
-        return self.images / max(self.seconds, 1e-9)
+from .tally import Tally
 
 
 class Trainer:
@@ -62,18 +32,41 @@ class Trainer:
     pretrain.Pretrainer has of its own.
     """
 
+    unit: ClassVar[str] = "images"
+
     def __init__(self, config: Any, dataset: data.Dataset | None = None, resumed: bool = False, model: Any | None = None) -> None:
         random.manual_seed(config.seed)
-        self.config, self.data = config, dataset or data.load(config.data, config.seed)
+        self.config = config
+        self.data = dataset or self.load()
         self.begun = ""  # in words, what the weights began with
         self.model = model or self.build(resumed)
-        self.batches_per_epoch = -(-len(self.data.train_labels) // config.batch_size)
+        self.batches_per_epoch = -(-self.sizes()[0] // config.batch_size)
         self.optimizer = AdamW(groups(self.model, config), lr=config.lr, betas=(0.9, config.beta2))
         steps = config.epochs * self.batches_per_epoch
         self.scheduler = Scheduler(self.optimizer, cosine(steps, int(config.warmup * steps)))
         self.epoch, self.batch, self.seconds = 0, 0, 0.0
         self.tally, self.rows = Tally(), []  # type: tuple[Tally, list[dict[str, Any]]]
         self.good = [(tensor, tensor.data.copy()) for tensor in (*self.model.parameters(), *self.model.buffers())]
+
+    def load(self) -> Any:
+        """The data that the configuration names."""
+        return data.load(self.config.data, self.config.seed)
+
+    def sizes(self) -> tuple[int, int]:
+        """How many images there are for training and for the test."""
+        return len(self.data.train_labels), len(self.data.test_labels)
+
+    def counts(self) -> dict[str, int]:
+        """The same under the names that they have among a run's metrics."""
+        return dict(zip(("train_images", "test_images"), self.sizes(), strict=True))
+
+    def batches(self, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """What is left of this epoch's images and labels."""
+        return data.batches(self.data, self.config.batch_size, rng, augment=self.config.augment, skip=self.batch)
+
+    def amount(self, images: np.ndarray) -> int:
+        """How many of its unit a batch has."""
+        return len(images)
 
     def build(self, resumed: bool) -> Any:
         """The model, and the few labels that the configuration asks for."""
@@ -107,6 +100,10 @@ class Trainer:
         found = found | task.figures(logits, self.data.test_labels)
         return found, report(self.model, self.data, logits, self.rows, found)
 
+    def more_files(self) -> dict[str, str]:
+        """What else a finished run leaves: {file: text}."""
+        return {}
+
     @property
     def step(self) -> int:
         """Steps done since the beginning."""
@@ -118,9 +115,7 @@ class Trainer:
             self.model.train()
             start = time.perf_counter()
             rng = np.random.default_rng([self.config.seed, self.epoch])
-            for images, labels in data.batches(
-                self.data, self.config.batch_size, rng, augment=self.config.augment, skip=self.batch
-            ):
+            for images, labels in self.batches(rng):
                 self._step(images, labels)
                 self._spent(time.perf_counter() - start)
                 yield False
@@ -146,7 +141,7 @@ class Trainer:
             self.optimizer.step()
         self.scheduler.step()
         self.batch += 1
-        self.tally.add(len(images), value, right)
+        self.tally.add(self.amount(images), value, right)
 
     def _keep_good(self) -> None:
         """The values that this step's loss was computed with: what is left if the next step's is NaN."""
@@ -176,10 +171,15 @@ class Trainer:
             {
                 "epoch": self.epoch + 1, "step": self.step, "lr": self.scheduler.get_last_lr()[0],
                 **self.figures("train", self.tally), **self.figures("test", test),
-                "images_per_second": round(self.tally.images_per_second, 1), "seconds": round(self.seconds, 3),
+                f"{self.unit}_per_second": round(self.tally.per_second, 1), "seconds": round(self.seconds, 3),
             }
         )  # fmt: skip
         self.epoch, self.batch, self.tally = self.epoch + 1, 0, Tally()
+
+    def fingerprint(self) -> int:
+        """A checksum of all images and labels."""
+        parts = (self.data.train_pixels, self.data.train_labels, self.data.test_pixels, self.data.test_labels)
+        return checksum(*parts)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """All that `restore` needs to go on with the same bits: arrays, and what JSON can hold."""
@@ -191,13 +191,13 @@ class Trainer:
             "batch": self.batch,
             "seconds": self.seconds,
             "rows": self.rows,
-            "data": fingerprint(self.data),
+            "data": self.fingerprint(),
         }
         return arrays, {"config": asdict(self.config), "random": drawn, "tally": asdict(self.tally), **place}
 
     def restore(self, arrays: Mapping[str, np.ndarray], more: Mapping[str, Any]) -> None:
         """Takes what `state` gave; DataError where the data is not what it was then."""
-        if more["data"] != fingerprint(self.data):
+        if more["data"] != self.fingerprint():
             raise DataError(
                 f"{self.config.data} has changed since this run began, so it cannot end as it would have; start it again"
             )
@@ -209,10 +209,9 @@ class Trainer:
         self._keep_good()
 
 
-def fingerprint(dataset: data.Dataset) -> int:
-    """A checksum of all images and labels."""
-    parts = (dataset.train_pixels, dataset.train_labels, dataset.test_pixels, dataset.test_labels)
-    return functools.reduce(lambda crc, part: zlib.crc32(np.ascontiguousarray(part).data, crc), parts, 0)
+def checksum(*arrays: np.ndarray) -> int:
+    """Of the bytes of some arrays, one after the other."""
+    return functools.reduce(lambda crc, part: zlib.crc32(np.ascontiguousarray(part).data, crc), arrays, 0)
 
 
 def groups(model: Any, config: RunConfig) -> list[dict[str, Any]]:

@@ -13,7 +13,8 @@ from sphinx.application import Sphinx
 def verdict(claim: dict[str, Any]) -> str:
     """What became of a claim: the verdicts of its lessons, or why there is none."""
     if found := tables.records().get(claim["number"]):
-        return ", ".join(f"**{each}**" for each in dict.fromkeys(record["verdict"] for record in found.values()))
+        verdicts = (record["verdict"] for several in found.values() for record in several)
+        return ", ".join(f"**{each}**" for each in dict.fromkeys(verdicts))
     if claim["kind"] == ["quoted"]:
         return "quoted"
     return "measured when the lessons run" if claim["number"] in tables.measuring() else "its lesson is to come"
@@ -22,7 +23,8 @@ def verdict(claim: dict[str, Any]) -> str:
 def measured(claim: dict[str, Any]) -> str:
     """What each lesson recorded, and which lesson it was."""
     found = tables.records().get(claim["number"], {})
-    told = [(name, tables.escape(found[name]["measured"]) if name in found else "") for name in names(claim)]
+    parts = {name: ". ".join(record["measured"] for record in several) for name, several in found.items()}
+    told = [(name, tables.escape(parts.get(name, ""))) for name in names(claim)]
     return " ".join(f"{text} (:doc:`/lessons/{name}`)".lstrip().replace("\n", " ") for name, text in told)
 
 

@@ -68,13 +68,13 @@ def record_file(lesson: str) -> Path:
     return BUILT / f"{lesson}.claims.jsonl"
 
 
-def records() -> dict[str, dict[str, dict[str, str]]]:
-    """Claim number -> lesson -> its last record of that claim; only of lessons that there are."""
-    found: dict[str, dict[str, dict[str, str]]] = {}
+def records() -> dict[str, dict[str, list[dict[str, str]]]]:
+    """Claim number -> lesson -> its records of that claim, in order; only of lessons that there are."""
+    found: dict[str, dict[str, list[dict[str, str]]]] = {}
     for file in (record_file(script.stem) for script in lessons()):
         for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
             record = json.loads(line)
-            found.setdefault(record["number"], {})[file.name.partition(".")[0]] = record
+            found.setdefault(record["number"], {}).setdefault(file.name.partition(".")[0], []).append(record)
     return found
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 import minivision as mv
 from minivision import functional as F
+from minivision.generate import generate
 from minivision.models.vit import VisionTransformer, ViTConfig
 
 Work = Callable[[], Any]
@@ -150,6 +151,24 @@ def vit(
 def network(network: str, batch: int, backward: bool, dtype: str) -> Work:
     still: dict[str, Any] = {"drop_path_rate": 0.0} if hasattr(mv.models.entry(network).config, "drop_path_rate") else {}
     return _whole(mv.create_model(network, **still), _random(batch, 3, 224, 224, gradient=False), np.arange(batch), backward)
+
+
+def text(config: dict[str, Any], batch: int, tokens: int, backward: bool, dtype: str) -> Work:
+    model = mv.create_model("gpt2", **config)
+    pieces = np.random.default_rng(0).integers(model.config.vocab_size, size=(batch, tokens + 1))
+    optimiser = mv.optim.AdamW(model.parameters(), lr=1e-4)
+
+    def step() -> None:
+        optimiser.zero_grad()
+        model.loss(pieces).backward()
+        optimiser.step()
+
+    return step
+
+
+def writing(config: dict[str, Any], prompt: int, count: int, backward: bool, dtype: str) -> Work:
+    model, start = mv.create_model("gpt2", **config).eval(), np.arange(prompt)
+    return lambda: list(generate(model, start, count, temperature=0.0))
 
 
 def _whole(model: Any, images: Any, labels: Any, backward: bool) -> Work:

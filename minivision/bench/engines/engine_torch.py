@@ -221,6 +221,34 @@ def _network(model: Any, images: Any, layout: Any, backward: bool) -> Work:
     return step
 
 
+def _gpt2(config: dict[str, int]) -> Any:
+    """transformers' model of that size, without dropout."""
+    import transformers
+
+    still = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+    return transformers.GPT2LMHeadModel(transformers.GPT2Config(**config, **still))
+
+
+def text(config: dict[str, int], batch: int, tokens: int, backward: bool, dtype: str) -> list[Work]:
+    model = _gpt2(config).train()
+    pieces = torch.randint(model.config.vocab_size, (batch, tokens + 1))
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+
+    def step() -> None:
+        optimiser.zero_grad()
+        logits = model(pieces[:, :-1], use_cache=False).logits
+        F.cross_entropy(logits.flatten(0, 1), pieces[:, 1:].flatten()).backward()
+        optimiser.step()
+
+    return [step]
+
+
+def writing(config: dict[str, int], prompt: int, count: int, backward: bool, dtype: str) -> list[Work]:
+    model, start = _gpt2(config).eval(), torch.arange(prompt)[None]
+    asked = {"max_new_tokens": count, "min_new_tokens": count, "do_sample": False, "use_cache": True}
+    return [lambda: model.generate(start, attention_mask=torch.ones_like(start), pad_token_id=0, **asked)]
+
+
 def prepare(spec: dict[str, Any]) -> list[Work]:
     """The ways to do a workload."""
     return globals()[spec["kind"]](**spec["sizes"], backward=spec["backward"], dtype=spec["dtype"])
