@@ -255,7 +255,7 @@ LETTERS_LARGE = TransformerXLConfig(1024, 24, 8, 128, 3072, 768, 768, 204)
 @register("transformer_xl_wt103_large", LARGE, params=285_170_506, macs=117_491_902_464)
 @register("transformer_xl_enwik8", LETTERS, params=41_055_436, macs=25_823_281_152)
 @register("transformer_xl_enwik8_large", LETTERS_LARGE, params=277_231_820, macs=256_247_857_152)
-@register("transformer_xl_tiny", TransformerXLConfig(64, 3, 4, 16, 128, 32, 32, 256))
+@register("transformer_xl_tiny", TransformerXLConfig(64, 3, 4, 16, 128, 64, 64, 512))
 def build(config: TransformerXLConfig) -> TransformerXL:
     """A Transformer-XL of the given configuration."""
     return TransformerXL(config)

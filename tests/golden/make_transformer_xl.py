@@ -22,7 +22,7 @@ SIZES = {  # D, layers, heads, D_h, inner, T, M, words, cutoffs, div_val
     "transformer_xl_wt103_large": (1024, 18, 16, 64, 4096, 384, 384, 267_735, CUTOFFS, 4),
     "transformer_xl_enwik8": (512, 12, 8, 64, 2048, 512, 512, 204, [], 1),
     "transformer_xl_enwik8_large": (1024, 24, 8, 128, 3072, 768, 768, 204, [], 1),
-    "transformer_xl_tiny": (64, 3, 4, 16, 128, 32, 32, 256, [], 1),
+    "transformer_xl_tiny": (64, 3, 4, 16, 128, 64, 64, 512, [], 1),
 }
 NAMES = ["d_model", "n_layer", "n_head", "d_head", "d_inner", "tgt_len", "mem_len", "vocab_size", "cutoffs", "div_val"]
 
