@@ -81,6 +81,14 @@ def test_what_is_shared_is_listed_once_but_saved_under_both_names():
     assert {"blocks.0.fc.weight", "blocks.1.fc.weight"} <= net.state_dict().keys()
 
 
+def test_of_two_names_of_one_parameter_the_later_counts():
+    net = nn.ModuleList([nn.Linear(1, 1) for _ in range(20)])
+    for layer in net:
+        layer.weight = net[0].weight
+    net.load_state_dict({name: np.full(value.shape, i) for i, (name, value) in enumerate(net.state_dict().items())})
+    assert net[0].weight.item() == 38.0
+
+
 def test_plain_tensors_and_attributes_are_not_parameters():
     net = nn.Module()
     net.mean, net.size = mv.tensor([1.0]), 3

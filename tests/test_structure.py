@@ -51,6 +51,7 @@ PARENTS = {  # a model file imports no sibling but what its paper builds on
     "token_mixers": {"vit"},
     "transformer_decoder": {"transformer"},
     "xlnet": {"permutation"},
+    "transformer_xl": {"adaptive_softmax"},
     "metaformer": {"token_mixers"},
     "poolformer": {"metaformer", "token_mixers"},
 }

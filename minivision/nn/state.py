@@ -30,8 +30,9 @@ def load(owner: str, own: Mapping[str, Tensor], mapping: Mapping[str, Any], stri
     """Copies the mapping's arrays into the tensors of the same names; see Module.load_state_dict."""
     came = arrays(mapping)
     unfit = {row.entry for row in (check(owner, own, came) if strict else _problems(own, came))}
-    for name in own.keys() & came.keys() - unfit:
-        _assign(own[name], came[name])
+    for name, tensor in own.items():  # in their order: of two names of one parameter the later counts, as in PyTorch
+        if name in came and name not in unfit:
+            _assign(tensor, came[name])
     return Unfit([n for n in own if n in unfit], [n for n in came if n in unfit])
 
 
