@@ -21,6 +21,7 @@ import numpy as np
 from .. import functional as F
 from .. import nn
 from ..errors import CheckpointError, ShapeError
+from ..tape import Tensor
 from ._registry import register
 
 
@@ -165,8 +166,9 @@ class GPT2(nn.Module):
 
     def loss(self, tokens: Any) -> Any:
         """Section 2, eq. 1: the mean of -log p(s_n | s_1 ... s_(n-1)) over the tokens behind the first.  (B, T) -> nats"""
-        logits = self(tokens[:, :-1])  # (B, T - 1, V)
-        return F.cross_entropy(logits.reshape(-1, self.config.vocab_size), np.asarray(tokens)[:, 1:].reshape(-1))
+        numbers = np.asarray(tokens.data if isinstance(tokens, Tensor) else tokens)
+        logits = self(numbers[:, :-1])  # (B, T - 1, V)
+        return F.cross_entropy(logits.reshape(-1, self.config.vocab_size), numbers[:, 1:].reshape(-1))
 
     def from_published(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         """Without masks; with the prefix; the logits' matrix left out, which has to be the table of tokens."""

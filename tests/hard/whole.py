@@ -70,9 +70,9 @@ def builder(paper: str, clones: Path | None) -> Callable[..., Any] | None:
         if clones is None or not (folder := clones / CLONES[paper]).is_dir():
             return None
         maker.use_clone(str(folder))
-    if paper == "igpt":
-        return maker.Logits
-    return maker.build if paper != "vit" else lambda name, **overrides: maker.build({"model": name, "overrides": overrides})
+    if paper == "vit":
+        return lambda name, **overrides: maker.build({"model": name, "overrides": overrides})
+    return getattr(maker, "build", None) or maker.Logits
 
 
 def case_of(name: str, train: bool) -> dict[str, Any]:
