@@ -3,42 +3,35 @@
  *
  *   j  column of c, 0..n      p  reduction, 0..k      b_pj  where B's (p, j) stands, by strides b_p and b_j, one of which is 1
  *
- * B dense along its rows: a_p times row p, for a few vectors of columns that stay in registers. B dense along its columns, as
- * weights are kept: scalar products, a few columns at a time. The columns of a group are summed by themselves, in the order of
- * p: the same bits for any number of threads. */
+ * B dense along its rows: a_p times row p, a few rows at a time, for columns whose sums stay in the first cache. B dense along its
+ * columns, as weights are kept: scalar products, a few columns at a time. Every column is summed by itself, in the order of p: the
+ * same bits for any number of threads. */
 
-#define GEMV_VECTORS 8
+#define GEMV_ROWS 4
 #define GEMV_COLUMNS 4
-#define GEMV_WIDTH (GEMV_VECTORS * VL)
+#define GEMV_WIDTH (16 * VL)
 
-/* Columns of a B whose rows are dense. */
-INLINE void FN(gemv_rows)(int64_t columns, int64_t k, const T *restrict a, const T *restrict b, int64_t b_p, T *c, const T *bias)
+/* Columns of a B whose rows are dense: c += a_p row p, GEMV_ROWS rows at a time, each read along. */
+INLINE void FN(gemv_rows)(int64_t columns, int64_t k, const T *restrict a, const T *restrict b, int64_t b_p, T *restrict c,
+                          const T *bias)
 {
-    if (columns < GEMV_WIDTH) {
-        for (int64_t j = 0; j < columns; j += VL) {
-            vec sum = {0};
-            for (int64_t p = 0; p < k; p++)
-                sum += a[p] * FN(load)(b + p * b_p + j, columns - j);
-            if (bias)
-                sum += FN(load)(bias + j, columns - j);
-            FN(store)(c + j, columns - j, sum);
-        }
-        return;
-    }
-    vec sum[GEMV_VECTORS];
-    for (int v = 0; v < GEMV_VECTORS; v++)
-        sum[v] = (vec){0};
-    for (int64_t p = 0; p < k; p++, b += b_p) {
-        const vec a_p = a[p] - (vec){0};
-        for (int v = 0; v < GEMV_VECTORS; v++) {
-            __builtin_prefetch(b + 8 * b_p + v * VL);
-            sum[v] += a_p * *(const vec *)(b + v * VL);
-        }
-    }
-    for (int v = 0; v < GEMV_VECTORS; v++) {
-        if (bias)
-            sum[v] += *(const vec *)(bias + v * VL);
-        *(vec *)(c + v * VL) = sum[v];
+    for (int64_t j = 0; j < columns; j++)
+        c[j] = bias ? bias[j] : 0;
+    const int64_t whole = columns / VL * VL;
+    for (int64_t p = 0; p < k; p += GEMV_ROWS, b += GEMV_ROWS * b_p) {
+        const int64_t rows = MIN(GEMV_ROWS, k - p);
+        if (rows == GEMV_ROWS)
+            for (int64_t j = 0; j < whole; j += VL) {
+                vec sum = *(vec *)(c + j);
+                for (int i = 0; i < GEMV_ROWS; i++) {
+                    __builtin_prefetch(b + (GEMV_ROWS + i) * b_p + j);
+                    sum += a[p + i] * *(const vec *)(b + i * b_p + j);
+                }
+                *(vec *)(c + j) = sum;
+            }
+        for (int64_t i = 0; i < rows; i++)
+            for (int64_t j = rows == GEMV_ROWS ? whole : 0; j < columns; j++)
+                c[j] += a[p + i] * b[i * b_p + j];
     }
 }
 
@@ -57,8 +50,10 @@ INLINE void FN(gemv_columns)(int64_t columns, int64_t k, const T *restrict a, co
         const int64_t whole = k / VL * VL;
         for (int64_t p = 0; p < whole; p += VL) {
             const vec a_p = *(const vec *)(a + p);
-            for (int i = 0; i < GEMV_COLUMNS; i++)
+            for (int i = 0; i < GEMV_COLUMNS; i++) {
+                __builtin_prefetch(b_j0[i] + GEMV_COLUMNS * b_j + p); /* of the next columns */
                 sum[i] += a_p * *(const vec *)(b_j0[i] + p);
+            }
         }
         if (whole < k)
             for (int i = 0; i < GEMV_COLUMNS; i++)
@@ -78,9 +73,10 @@ static void FN(gemv)(int64_t n, int64_t k, const T *a, const T *b, int64_t b_p, 
 {
     if (2.0 * (double)n * (double)k < SERIAL_FLOPS / 8) /* each waits for memory as long as eight in a matrix product take */
         threads = 1;
+    const int64_t fair = (n + threads * GEMV_WIDTH - 1) / (threads * GEMV_WIDTH), width = MIN(GEMV_GROUPS, fair) * GEMV_WIDTH;
 #pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1)
-    for (int64_t j = 0; j < n; j += GEMV_WIDTH) {
-        const int64_t columns = MIN(GEMV_WIDTH, n - j);
+    for (int64_t j = 0; j < n; j += width) {
+        const int64_t columns = MIN(width, n - j);
         const T *bias_j = bias ? bias + j : NULL;
         if (b_j == 1)
             FN(gemv_rows)(columns, k, a, b + j, b_p, c + j, bias_j);

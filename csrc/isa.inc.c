@@ -22,6 +22,7 @@
 #define GEMM_NC(nr) (2 * (nr))
 #define GEMM_WIDE(nr) (4 * (nr))
 #define GEMM_ROWS (2 * MR)
+#define GEMV_GROUPS 1
 #define ATTENTION_ROWS MR
 #define DEPTHWISE_TILE 2
 #define WINOGRAD_CHANNELS 1
@@ -41,6 +42,7 @@
 #define GEMM_NC(nr) ((768 / (nr)) * (nr))
 #define GEMM_WIDE(nr) (3 * GEMM_NC(nr))
 #define GEMM_ROWS (4 * MR)
+#define GEMV_GROUPS 8 /* of columns that a thread takes at a time, at most */
 #define ATTENTION_ROWS (60 / MR * MR)
 #define DEPTHWISE_TILE 7 /* images have sides of 224, 112, 56, 28, 14, 7 */
 #define WINOGRAD_CHANNELS 16
