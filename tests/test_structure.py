@@ -38,6 +38,7 @@ PARENTS = {  # a model file imports no sibling but what its paper builds on
     "csra": {"resnet", "vit"},
     "deit": {"vit"},
     "dynamic_vit": {"vit"},
+    "igpt": {"gpt2"},
     "hybrid_vit": {"vit"},
     "mae": {"vit"},
     "acnet_cifar": {"acnet"},

@@ -145,7 +145,7 @@ def test_writing_is_the_same_by_seed(whole: Path, capsys: pytest.CaptureFixture[
         (["train", "vit", "--length", "9"], "vit is a model of images, for which --length means nothing"),
         (["train", "gpt2_tiny", "--length", "128"], "length is up to 127"),
         (["train", "gpt2_tiny", "--data", "digits"], "'digits' is no text"),
-        (["generate", "vit", "--init", "."], "vit is no language model"),
+        (["generate", "vit", "--init", "."], "vit_digits does not write texts"),
         (["generate", "gpt2_tiny", "--init", "."], "has no vocab.json"),
         (["generate", "gpt2_tiny", "--init", ".", "--top-p", "0"], "top_p above 0"),
     ],

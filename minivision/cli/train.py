@@ -11,7 +11,6 @@ from typing import Any
 
 from .. import kernels, train
 from ..errors import SettingError, about_settings
-from ..models import entry
 from ..train import folder
 from ..train.config import RunConfig
 from ..train.task import verdict
@@ -40,7 +39,7 @@ def run(chosen: Namespace, kind: type[RunConfig] | None = None) -> int:
 def kind_of(model: str) -> type[RunConfig]:
     """The settings of a run of `train`: of a language model, or of one for images."""
     with about_settings():
-        return train.TextConfig if is_writer(entry(model).config) else train.Config
+        return train.TextConfig if is_writer(model) else train.Config
 
 
 def settings(chosen: Namespace, kind: type[RunConfig]) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
 
 from .. import nn
 from ..errors import ShapeError
@@ -32,6 +34,26 @@ class Images:
         """(C, H, W) of one image."""
         height, width = (self.img_size, self.img_size) if isinstance(self.img_size, int) else self.img_size
         return self.in_chans, height, width
+
+
+class Texts:
+    """A configuration of a model that reads whole numbers.
+
+    longest: the field that says how many it reads at once; writes: whether the model goes on with texts (minivision.generate).
+    """
+
+    longest: ClassVar[str] = "n_positions"
+    writes: ClassVar[bool] = False
+
+    @property
+    def input_shape(self) -> tuple[int]:
+        """(T) of one text."""
+        return (int(getattr(self, self.longest)),)
+
+    @property
+    def input_dtype(self) -> np.dtype:
+        """Whole numbers."""
+        return np.dtype(np.int64)
 
 
 def check_choice(config: Any, name: str, known: Collection[str]) -> None:

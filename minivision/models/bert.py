@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from .. import functional as F
 from .. import nn
 from ..errors import CheckpointError, ShapeError
 from ..tape import Tensor
+from ._backbone import Texts
 from ._registry import register
 
 IGNORED = -100  # the label of a token that nothing is asked about
@@ -270,12 +271,14 @@ def _initialise(module: nn.Module, std: float) -> None:
 
 
 @dataclass(frozen=True)
-class BertConfig:
+class BertConfig(Texts):
     """Section 3's L, H and A are num_hidden_layers, hidden_size and num_attention_heads; and what a user may change.
 
     vocab_size: different tokens; max_position_embeddings: the longest text; type_vocab_size: segments; drop_rate: dropout of
     embeddings and branches, 0.1 in the paper; initializer_range: of the first weights, which narrow models learn slowly from.
     """
+
+    longest: ClassVar[str] = "max_position_embeddings"
 
     hidden_size: int
     num_hidden_layers: int
@@ -296,16 +299,6 @@ class BertConfig:
     def intermediate_size(self) -> int:
         """Section 3: the feed-forward layer is four times as wide."""
         return 4 * self.hidden_size
-
-    @property
-    def input_shape(self) -> tuple[int]:
-        """(T) of one text."""
-        return (self.max_position_embeddings,)
-
-    @property
-    def input_dtype(self) -> np.dtype:
-        """Whole numbers."""
-        return np.dtype(np.int64)
 
 
 # Parameters with the heads of pre-training; without them, create_model(...).bert has 109,482,240 (base) and 335,141,888 (large).

@@ -22,6 +22,7 @@ from .. import functional as F
 from .. import nn
 from ..errors import CheckpointError, ShapeError
 from ..tape import Tensor
+from ._backbone import Texts
 from ._registry import register
 
 
@@ -59,9 +60,9 @@ class Memory:
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention in which a token sees itself and those before it."""
+    """Multi-head self-attention in which a token sees itself and those before it. config: with n_embd, n_head, branch_std."""
 
-    def __init__(self, config: GPT2Config) -> None:
+    def __init__(self, config: Any) -> None:
         super().__init__()
         self.heads = config.n_head
         self.c_attn = Conv1D(config.n_embd, 3 * config.n_embd)
@@ -183,11 +184,13 @@ class GPT2(nn.Module):
 
 
 @dataclass(frozen=True)
-class GPT2Config:
+class GPT2Config(Texts):
     """Table 2 and what a user may change.
 
     n_positions: the longest text; vocab_size: different tokens; drop_rate: dropout of embeddings and branches.
     """
+
+    writes: ClassVar[bool] = True
 
     n_embd: int
     n_layer: int
@@ -208,16 +211,6 @@ class GPT2Config:
     def branch_std(self) -> float:
         """Section 2.3: how the last matrix of a branch starts: so the sum of all 2 n_layer does not grow with their number."""
         return 0.02 / float(np.sqrt(2 * self.n_layer))
-
-    @property
-    def input_shape(self) -> tuple[int]:
-        """(T) of one text."""
-        return (self.n_positions,)
-
-    @property
-    def input_dtype(self) -> np.dtype:
-        """Whole numbers."""
-        return np.dtype(np.int64)
 
 
 @register("gpt2", GPT2Config(768, 12, 12), params=124_439_808, macs=145_824_153_600)

@@ -5,7 +5,7 @@ Chen, Radford, Child, Wu, Jun, Luan, Sutskever. ICML 2020.
 A picture, row by row, is a text whose words are the colours of a small palette. A GPT learns to say the next pixel; what it
 must know for that, its middle layers know best, as a linear classifier on them shows.
 
-Names and keys are those of transformers' ImageGPT, whose matrices are (in, out); the palette is minivision.data.palette.
+Attention is GPT-2's. Names and keys are those of transformers' ImageGPT, whose matrices are (in, out); the palette is minivision.data.palette.
 Deviations, as there: biases, which the authors' weights have at 0; their "layer norm" takes no mean away and has no bias. No
 dropout, which the authors do not have either.
 """
@@ -22,38 +22,9 @@ from .. import nn, random
 from ..errors import ShapeError
 from ..recording import no_grad
 from ..tape import Tensor
+from ._backbone import Texts
 from ._registry import register
-
-
-class Conv1D(nn.Module):
-    """y = x W + b, W (in, out): GPT's linear layer, a convolution with kernels of one pixel."""
-
-    def __init__(self, inputs: int, outputs: int, std: float = 0.02) -> None:
-        super().__init__()
-        self.weight = nn.Parameter((inputs, outputs), nn.init.normal(std=std))
-        self.bias = nn.Parameter((outputs,))
-
-    def forward(self, x: Any) -> Any:
-        """(*, in) -> (*, out)"""
-        return F.linear(x, np.swapaxes(self.weight, 0, 1), self.bias)
-
-
-class Attention(nn.Module):
-    """Section 2.2: multi-head self-attention in which a pixel sees itself and those before it."""
-
-    def __init__(self, config: ImageGPTConfig) -> None:
-        super().__init__()
-        self.heads = config.n_head
-        self.c_attn = Conv1D(config.n_embd, 3 * config.n_embd)
-        self.c_proj = Conv1D(config.n_embd, config.n_embd, config.branch_std)
-
-    def forward(self, x: Any) -> Any:
-        """(B, T, D) -> the same"""
-        B, T, D = x.shape
-        qkv = self.c_attn(x).reshape(B, T, 3, self.heads, D // self.heads)  # (B, T, 3, heads, D_h)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # 3 x (B, heads, T, D_h)
-        x = F.scaled_dot_product_attention(q, k, v, is_causal=True)  # (B, heads, T, D_h)
-        return self.c_proj(x.transpose(1, 2).flatten(2))
+from .gpt2 import Attention, Conv1D
 
 
 class Mlp(nn.Module):
@@ -174,7 +145,7 @@ class ImageGPT(nn.Module):
 
 
 @dataclass(frozen=True)
-class ImageGPTConfig:
+class ImageGPTConfig(Texts):
     """Section 3.3 and what a user may change.
 
     n_positions: pixels of a picture; vocab_size: colours, and one for the start, whose number is the largest.
@@ -201,16 +172,6 @@ class ImageGPTConfig:
     def branch_std(self) -> float:
         """How the last matrix of a branch starts: so that the sum of all 2 n_layer branches does not grow with their number."""
         return 0.02 / float(np.sqrt(2 * self.n_layer))
-
-    @property
-    def input_shape(self) -> tuple[int]:
-        """(T) of one picture."""
-        return (self.n_positions,)
-
-    @property
-    def input_dtype(self) -> np.dtype:
-        """Whole numbers."""
-        return np.dtype(np.int64)
 
 
 @register("igpt_small", ImageGPTConfig(512, 24), params=76_682_240, macs=103_347_650_560)

@@ -14,7 +14,7 @@ places are told by distance alone. Deviations: beyond the largest distance the f
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from .. import nn
 from ..errors import ShapeError
 from ..ops.elementwise import raw
 from ..text.midi import EVENTS
+from ._backbone import Texts
 from ._registry import register
 
 
@@ -146,12 +147,14 @@ class MusicTransformer(nn.Module):
 
 
 @dataclass(frozen=True)
-class MusicTransformerConfig:
+class MusicTransformerConfig(Texts):
     """tensor2tensor's names for what a user may change.
 
     max_relative_position: distances that have a vector, 0 among them; clip: what is farther has the farthest one's, else none;
     n_positions: events of a piece in training; vocab_size: different events.
     """
+
+    writes: ClassVar[bool] = True
 
     hidden_size: int
     num_hidden_layers: int
@@ -169,16 +172,6 @@ class MusicTransformerConfig:
             raise ValueError(f"hidden_size {self.hidden_size} must be a multiple of num_heads {self.num_heads}")
         if self.max_relative_position < 1:
             raise ValueError(f"max_relative_position counts distance 0: it must be 1 or more, got {self.max_relative_position}")
-
-    @property
-    def input_shape(self) -> tuple[int]:
-        """(L) of one piece."""
-        return (self.n_positions,)
-
-    @property
-    def input_dtype(self) -> np.dtype:
-        """Whole numbers."""
-        return np.dtype(np.int64)
 
 
 @register("music_transformer", MusicTransformerConfig(512, 6, 8, 2048, 1024))

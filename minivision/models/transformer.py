@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from .. import nn
 from ..errors import ShapeError
 from ..ops.elementwise import raw
 from ..recording import no_grad
+from ._backbone import Texts
 from ._registry import register
 from ._search import search
 
@@ -203,13 +204,15 @@ class Transformer(nn.Module):
 
 
 @dataclass(frozen=True)
-class TransformerConfig:
+class TransformerConfig(Texts):
     """Table 3 and what a user may change.
 
     vocab_size: tokens of both languages; pad, start, end: the three special ones; length: tokens of the sentences whose
     multiply-adds are counted (there is no longest sentence); dropout: of embeddings and branches (table 3: 0.1, big 0.3).
     attention_bias, final_norm: biases in attention and a norm behind either stack, as torch.nn.Transformer has them.
     """
+
+    longest: ClassVar[str] = "length"
 
     d_model: int
     nhead: int
@@ -231,16 +234,6 @@ class TransformerConfig:
         special = self.pad, self.start, self.end
         if len({*special}) < 3 or min(special) < 0 or max(special) >= self.vocab_size:
             raise ValueError(f"pad, start and end are three tokens below vocab_size {self.vocab_size}, got {special}")
-
-    @property
-    def input_shape(self) -> tuple[int]:
-        """(N) of one source; the target has as many."""
-        return (self.length,)
-
-    @property
-    def input_dtype(self) -> np.dtype:
-        """Whole numbers."""
-        return np.dtype(np.int64)
 
 
 @register("transformer_base", TransformerConfig(512, 8), params=63_045_632, macs=17_331_912_704)

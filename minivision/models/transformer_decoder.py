@@ -14,7 +14,7 @@ first token that all may see. There the convolution comes before keys and values
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from .. import nn
 from ..errors import ShapeError
 from ..ops.elementwise import raw
 from ..recording import no_grad
+from ._backbone import Texts
 from ._registry import register
 from ._search import search
 from .transformer import MultiheadAttention, sinusoids
@@ -166,12 +167,14 @@ class TransformerDecoder(nn.Module):
 
 
 @dataclass(frozen=True)
-class TransformerDecoderConfig:
+class TransformerDecoderConfig(Texts):
     """The layers and what a user may change.
 
     layers: one letter for each, F full attention, L local, M memory-compressed; block: tokens of a block; compression: kernel and
     stride of the convolution; length: tokens of the sequence whose multiply-adds are counted (there is no longest one).
     """
+
+    longest: ClassVar[str] = "length"
 
     layers: str = "LMLML"
     d_model: int = 512
@@ -197,16 +200,6 @@ class TransformerDecoderConfig:
         special = self.pad, self.separator, self.end
         if len({*special}) < 3 or min(special) < 0 or max(special) >= self.vocab_size:
             raise ValueError(f"pad, separator and end are three tokens below vocab_size {self.vocab_size}, got {special}")
-
-    @property
-    def input_shape(self) -> tuple[int]:
-        """(N) of one sequence."""
-        return (self.length,)
-
-    @property
-    def input_dtype(self) -> np.dtype:
-        """Whole numbers."""
-        return np.dtype(np.int64)
 
 
 @register("transformer_decoder", TransformerDecoderConfig("FFFFFF"))

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from .. import nn
 from ..errors import CheckpointError, ShapeError
 from ..ops.elementwise import raw
 from ..tape import Tensor
+from ._backbone import Texts
 from ._registry import register
 from .adaptive_softmax import AdaptiveEmbedding, AdaptiveSoftmax, Clusters
 
@@ -195,12 +196,15 @@ class TransformerXL(nn.Module):
 
 
 @dataclass(frozen=True)
-class TransformerXLConfig:
+class TransformerXLConfig(Texts):
     """What the authors' scripts set and what a user may change.
 
     tgt_len: tokens of a segment; mem_len: of the memory; cutoffs, div_val: of the adaptive softmax; clamp_len: the largest
     distance that is told apart, 0: any; same_length: every token sees mem_len ones, its own included.
     """
+
+    longest: ClassVar[str] = "tgt_len"
+    writes: ClassVar[bool] = True
 
     d_model: int
     n_layer: int
@@ -233,16 +237,6 @@ class TransformerXLConfig:
     def n_positions(self) -> int:
         """The longest text that is read at once where somebody asks: a segment and the memory. The model reads any."""
         return self.tgt_len + self.mem_len
-
-    @property
-    def input_shape(self) -> tuple[int]:
-        """(T) of one segment."""
-        return (self.tgt_len,)
-
-    @property
-    def input_dtype(self) -> np.dtype:
-        """Whole numbers."""
-        return np.dtype(np.int64)
 
 
 BASE = TransformerXLConfig(410, 16, 10, 41, 2100, 150, 150, 267_735, (20_000, 40_000, 200_000))

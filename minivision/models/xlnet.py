@@ -18,7 +18,7 @@ import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from .. import functional as F
 from .. import nn
 from ..errors import CheckpointError, ShapeError
 from ..tensors.creation import tensor
+from ._backbone import Texts
 from ._registry import register
 from .permutation import Drawn, View, as_places, views
 
@@ -274,12 +275,14 @@ class XLNet(nn.Module):
 
 
 @dataclass(frozen=True)
-class XLNetConfig:
+class XLNetConfig(Texts):
     """Appendix A.4 and what a user may change.
 
     d_inner: width of the feed-forward layer; seq_len: tokens of a text in pre-training, though a text may have any number of
     them; vocab_size: different tokens; drop_rate: dropout of embeddings and branches.
     """
+
+    longest: ClassVar[str] = "seq_len"
 
     d_model: int
     n_layer: int
@@ -293,16 +296,6 @@ class XLNetConfig:
     def __post_init__(self) -> None:
         if self.d_model % self.n_head or self.d_model % 2:
             raise ValueError(f"d_model {self.d_model} must be even and a multiple of n_head {self.n_head}")
-
-    @property
-    def input_shape(self) -> tuple[int]:
-        """(T) of one text."""
-        return (self.seq_len,)
-
-    @property
-    def input_dtype(self) -> np.dtype:
-        """Whole numbers."""
-        return np.dtype(np.int64)
 
 
 @register("xlnet_base_cased", XLNetConfig(768, 12, 12, 3072), params=116_750_336, macs=72_980_889_600)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import data
 from ..data import Dataset
 from ..errors import SettingError, about_settings
 from ..models import entry, list_models
@@ -23,6 +24,11 @@ class Pretrainer(Trainer):
     """One run of a PretrainConfig: the loss of a masked image model such as mae or simmim in place of answers about labels."""
 
     config: PretrainConfig
+
+    def load(self) -> Dataset:
+        """The data that the configuration names. SettingError where the model is not a masked image model."""
+        check_masked(self.config.model)
+        return data.load(self.config.data, self.config.seed)
 
     def build(self, resumed: bool) -> Any:
         """The masked image model. SettingError for a name of another kind."""

@@ -12,7 +12,7 @@ import numpy as np
 from ..data.texts import TextData, load_text, windows
 from ..errors import SettingError, about_settings
 from ..generate import generate
-from ..models import create_model, entry
+from ..models import create_model, entry, list_models
 from ..recording import no_grad
 from ..text import BytePairs
 from . import folder, initial
@@ -122,11 +122,12 @@ class TextTrainer(Trainer):
 def check_writer(name: str) -> None:
     """SettingError where a model is unknown, or does not write texts."""
     with about_settings():
-        config = entry(name).config
-    if not is_writer(config):
-        raise SettingError(f"{name} is no language model; those are `minivision models 'gpt*'`")
+        found = entry(name)
+    if not is_writer(found.name):
+        writers = ", ".join(filter(is_writer, list_models()))
+        raise SettingError(f"{found.name} does not write texts\n  expected: {writers}")
 
 
-def is_writer(config: Any) -> bool:
-    """Whether a configuration is of a model that goes on with texts."""
-    return hasattr(config, "n_positions") and hasattr(config, "vocab_size") and not hasattr(config, "colours")
+def is_writer(name: str) -> bool:
+    """Whether a registered model goes on with texts."""
+    return bool(getattr(entry(name).config, "writes", False))

@@ -49,7 +49,8 @@ class Trainer:
         self.good = [(tensor, tensor.data.copy()) for tensor in (*self.model.parameters(), *self.model.buffers())]
 
     def load(self) -> Any:
-        """The data that the configuration names."""
+        """The data that the configuration names. SettingError where the model is not one for it."""
+        check_classifier(self.config.model)
         return data.load(self.config.data, self.config.seed)
 
     def sizes(self) -> tuple[int, int]:
