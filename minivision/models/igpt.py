@@ -5,9 +5,9 @@ Chen, Radford, Child, Wu, Jun, Luan, Sutskever. ICML 2020.
 A picture, row by row, is a text whose words are the colours of a small palette. A GPT learns to say the next pixel; what it
 must know for that, its middle layers know best, as a linear classifier on them shows.
 
-Attention is GPT-2's. Names and keys are those of transformers' ImageGPT, whose matrices are (in, out); the palette is minivision.data.palette.
-Deviations, as there: biases, which the authors' weights have at 0; their "layer norm" takes no mean away and has no bias. No
-dropout, which the authors do not have either.
+Attention is GPT-2's. Names and keys are those of transformers' ImageGPT, whose matrices are (in, out); the palette is
+minivision.data.palette. Deviations, as there: biases, which the authors' weights have at 0; their "layer norm" takes no mean
+away and has no bias. No dropout, which the authors do not have either.
 """
 
 from __future__ import annotations
