@@ -54,8 +54,10 @@ def write_headers(folder: Path) -> None:
     """api.h (the table's type and the wrappers' prototypes) and wrappers.inc.c (each wrapper calls through the table)."""
     members = "".join(f"    {result} (*{name})({parameters});\n" for result, name, parameters in prototypes())
     entries = ", ".join(f".{name} = {name}" for _, name, _ in prototypes())
+    floats = " ".join(f"(table).{name} = {name};" for _, name, _ in prototypes() if name.endswith("_f32"))
     guard = "#ifndef MV_API_H\n#define MV_API_H\n#include <stdint.h>\n"
-    header = f"{guard}struct mv_kernels {{\n{members}}};\n#define MV_TABLE {entries}\n{cdef()}#endif\n"
+    header = f"{guard}struct mv_kernels {{\n{members}}};\n#define MV_TABLE {entries}\n"
+    header += f"#define MV_SET_F32(table) {floats}\n{cdef()}#endif\n"
     wrappers = ""
     for result, name, parameters in prototypes():
         arguments = ", ".join(re.findall(r"(\w+)(?:,|$)", parameters))
