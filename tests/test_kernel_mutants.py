@@ -248,7 +248,7 @@ def compile_one(source: Path, result: Path, *flags: str) -> None:
 @functools.cache
 def glue() -> Path:
     """A folder with the headers, and what no fault touches, compiled once: the module's own code, the dispatching, and the true
-    kernels, whose doubles the faulty ones take over: a fault stands in both element types, and half is compiled in half the time.
+    kernels, whose doubles the faulty ones take over: most faults show in floats, and half is compiled in half the time.
     """
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder)
@@ -260,10 +260,10 @@ def glue() -> Path:
     return folder
 
 
-def compiled(csrc: Path, folder: Path) -> Path:
+def compiled(csrc: Path, folder: Path, *flags: str) -> Path:
     """The kernels of a copy of csrc, with small blocks, for the base instruction set alone, without optimisation."""
     library, objects = folder / "_kernels.abi3.so", [str(glue() / f"{name}.o") for name in ("_kernels", "dispatch", "true")]
-    compile_one(csrc / "isa_base.c", library, "-shared", "-DMV_FLOAT_ALONE", f"-I{glue()}", *objects, "-lm")
+    compile_one(csrc / "isa_base.c", library, "-shared", *flags, f"-I{glue()}", *objects, "-lm")
     return library
 
 
@@ -296,5 +296,7 @@ def test_a_fault_is_noticed(probe, file, old, new, tmp_path):
     text = (csrc / file).read_text()
     assert text.count(old) == 1, f"{file} holds {text.count(old)} times: {old}"
     (csrc / file).write_text(text.replace(old, new))
-    result = probed(compiled(csrc, tmp_path), probe)
+    result = probed(compiled(csrc, tmp_path, "-DMV_FLOAT_ALONE"), probe)
+    if result.returncode == 0:  # a digit that floats do not have, a vector that they fill
+        result = probed(compiled(csrc, tmp_path), probe)
     assert result.returncode == REJECTED, f"the fault went unnoticed\n{result.stdout}{result.stderr}"
