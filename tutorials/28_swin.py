@@ -235,7 +235,7 @@ for window, shifted in ((2, True), (2, False), (4, True), (4, False)):
     name = f"{window} x {window}, {'shifted' if shifted else 'never shifted'}: {unseen.mean():.1%}"
     axis.plot(unseen, [name] * SEEDS, "o", color="C0" if shifted else "C1", alpha=0.6)
     axis.plot(unseen.mean(), name, "k|", markersize=16)
-axis.set(title=f"Right answers on unseen digits, {SEEDS} seeds (bar: mean)", ylabel="windows", ylim=(3.5, -0.5))
+axis.set(title=f"Unseen digits right, {SEEDS} seeds (bar: mean)", ylabel="windows", ylim=(3.5, -0.5))
 gain = {window: right[window, True] - right[window, False] for window in (2, 4)}  # of each seed
 assert lesson.quick() or (gain[2].min() > 0.0 and gain[2].mean() > gain[4].mean())
 
