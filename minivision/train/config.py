@@ -67,8 +67,8 @@ class Config(RunConfig):
 class PretrainConfig(RunConfig):
     """Training on masked images, without labels. The defaults are for mae and simmim on digits.
 
-    Images are taken as they are: what moves them by parts of a pixel also blurs them, and of a digit little is left then. The rate
-    was chosen for mae; simmim learns more at 0.01.
+    Images are taken as they are: what moves them by parts of a pixel also blurs them, and of a digit little is left then. The
+    rate was chosen for mae; simmim learns more at 0.01.
     """
 
     epochs: int = _setting(100, "passes over the training images", at_least=1)
