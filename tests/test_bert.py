@@ -13,7 +13,8 @@ from miniatures import fill
 import minivision as mv
 from minivision import models, optim
 from minivision.errors import CheckpointError, ShapeError
-from minivision.models.bert import IGNORED, BertModel, mask_tokens, masked_lm_loss, next_sentence_loss
+from minivision.models.bert import IGNORED, mask_tokens, masked_lm_loss, next_sentence_loss
+from minivision.models.bert_encoder import BertModel
 
 ARRAYS = dict(np.load(Path(__file__).parent / "golden" / "bert.npz", allow_pickle=False))
 PUBLISHED = mv.list_models("bert_base*") + mv.list_models("bert_large*")

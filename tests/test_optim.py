@@ -244,7 +244,7 @@ def test_the_kernels_step_as_numpy_does(make, threads, dtype):
         )
 
 
-@pytest.mark.skipif(not kernels.AVAILABLE, reason="of the kernels' own copies, and they are not built here")
+@pytest.mark.skipif(not kernels.AVAILABLE, reason="the kernels make the copies, and are not built here")
 @pytest.mark.parametrize("kind", [optim.AdamW, optim.SGD])
 def test_a_gradient_s_dense_copy_lives_until_the_step_is_done(kind, monkeypatch):
     """A gradient may be a transposed view. What is allocated after its copy must not lie where the copy does."""

@@ -7,6 +7,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+import tokenizers
 
 from minivision.errors import DataError
 from minivision.text import BytePairs, WordPiece
@@ -48,12 +49,7 @@ def pairs() -> BytePairs:
     return BytePairs.train(TEXT, 800)
 
 
-@pytest.fixture(scope="module")
-def tokenizers() -> object:
-    return pytest.importorskip("tokenizers", reason="the oracle of the tokenisers: pip install tokenizers")
-
-
-def test_byte_pairs_are_those_of_the_library(pairs: BytePairs, tokenizers: object, tmp_path: Path) -> None:
+def test_byte_pairs_are_those_of_the_library(pairs: BytePairs, tmp_path: Path) -> None:
     pairs.save(tmp_path / "vocab.json", tmp_path / "merges.txt")
     model = tokenizers.models.BPE.from_file(str(tmp_path / "vocab.json"), str(tmp_path / "merges.txt"))
     oracle = tokenizers.Tokenizer(model)
@@ -68,7 +64,7 @@ def test_byte_pairs_are_those_of_the_library(pairs: BytePairs, tokenizers: objec
 
 
 @pytest.mark.parametrize("lower", [True, False])
-def test_word_pieces_are_those_of_the_library(tokenizers: object, lower: bool) -> None:
+def test_word_pieces_are_those_of_the_library(lower: bool) -> None:
     letters = [*map(chr, range(33, 127)), *"éüςσßıäå你好世国²½①😀"]
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{each}" for each in letters)]
     pieces += ["hello", "the", "world", "un", "##believ", "##able", "quick", "##ing"]

@@ -18,7 +18,7 @@ from minivision import models, optim
 from minivision.errors import CheckpointError, ShapeError
 from minivision.models import permutation
 from minivision.models.permutation import as_places, draw_orders, orders, ranks
-from minivision.models.xlnet import by_key, distances
+from minivision.models.xlnet_attention import by_key, distances
 
 ARRAYS = dict(np.load(Path(__file__).parent / "golden" / "xlnet.npz", allow_pickle=False))
 ORDER = np.array([[3, 0, 5, 1, 7, 4, 2, 6], [6, 5, 4, 7, 0, 1, 2, 3]])  # as in golden/make_xlnet.py, and the next two

@@ -115,12 +115,14 @@ class BytePairs:
             lines = Path(merges).read_text("utf-8").split("\n")
         except (OSError, ValueError) as error:
             raise DataError(f"{merges} cannot be read: {error}") from None
-        pairs = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version")]
-        wrong = next((pair for pair in pairs if len(pair) != 2), None)
-        if wrong is not None:
-            raise DataError(f"{merges}: a line has two tokens with a space between them, got {' '.join(wrong)!r}")
+        pairs: list[Pair] = []
+        for line in (each for each in lines if each and not each.startswith("#version")):
+            first, *others = line.split(" ")
+            if len(others) != 1:
+                raise DataError(f"{merges}: a line has two tokens with a space between them, got {line!r}")
+            pairs.append((first, others[0]))
         named = {token: table.pop(token) for token in special if token in table}
-        return cls(table, pairs, named)  # type: ignore[arg-type]
+        return cls(table, pairs, named)
 
     def texts(self) -> tuple[str, str]:
         """The contents of GPT-2's two files."""

@@ -4,7 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from minivision import functional as F
-from minivision.models.bert import BertConfig, Pretraining
+from minivision.models.bert import Pretraining
+from minivision.models.bert_encoder import BertConfig
 
 from . import Miniature
 

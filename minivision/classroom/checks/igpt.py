@@ -70,7 +70,7 @@ def means(student: Student, rng: np.random.Generator) -> None:
         for label in used:
             wanted[label] = np.repeat(points[labels == label], counts[labels == label], axis=0).mean(0)
         far = sorted(zip(-distances, range(count), strict=True))
-        for label, (_, i) in zip(empty, far):  # noqa: B905 - more points than labels
+        for label, (_, i) in zip(empty, far, strict=False):  # there are more points than labels
             wanted[label] = points[i]
         told = f"{count} points, k = {k}" + (f", no point with label {', '.join(map(str, empty))}" if empty else "")
         expect(student(points, counts, labels, distances, k), wanted, f"the means of {told}")

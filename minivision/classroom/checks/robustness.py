@@ -62,7 +62,8 @@ def salient_patches(student: Student, rng: np.random.Generator) -> None:
     for saliency, mass, salient in cases:
         dropped = np.zeros(saliency.shape, bool)
         for one, out in zip(saliency, dropped, strict=True):
-            left = sorted(np.ndindex(one.shape), key=lambda at, one=one, sign=-1 if salient else 1: sign * one[at])  # type: ignore[misc]
+            order = np.argsort(-one if salient else one, axis=None, kind="stable")
+            left = list(zip(*np.unravel_index(order, one.shape), strict=True))
             while left and one[out].sum() < mass * one.sum():
                 out[left.pop(0)] = True
         told = f"saliency {saliency.tolist()}, mass {mass} and salient {salient}"
