@@ -70,6 +70,14 @@ def check_images(operation: str, x: Any, wanted: tuple[int, int, int], size: str
         raise ShapeError(operation, problem, f"x {tuple(x.shape)} {x.dtype}", hint)
 
 
+def initialise(module: nn.Module) -> None:
+    """Every linear layer begins as N(0, 0.02^2), bias 0. Convolutions stay as Conv2d makes them."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
 class Classifier(nn.Module):
     """Images (B, C, H, W) -> features (B, D, H', W') -> logits (B, num_classes)."""
 

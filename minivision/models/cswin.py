@@ -21,8 +21,9 @@ import numpy as np
 
 from .. import functional as F
 from .. import nn
-from ._backbone import Backbone, FeatureInfo, SquareImages
+from ._backbone import Backbone, FeatureInfo, SquareImages, initialise
 from ._mlp import Mlp
+from ._pyramid import Stages
 from ._registry import register
 
 Pair = tuple[int, int]
@@ -136,15 +137,14 @@ class CSWinTransformer(Backbone):
     def __init__(self, config: CSWinConfig) -> None:
         super().__init__()
         self.config = config
-        dim, P, ends = config.embed_dim, config.patch_size, np.cumsum(config.depths)
-        rates = np.split(np.linspace(0.0, config.drop_path_rate, ends[-1]), ends[:-1])  # deeper blocks are left out more often
+        dim, P, rates = config.embed_dim, config.patch_size, config.rates()
         overlapping = nn.Conv2d(config.in_chans, dim, 2 * P - 1, stride=P, padding=P // 2)  # 7 x 7 pixels for a stride of 4
         self.stage1_conv_embed = nn.Sequential(overlapping, ChannelsLast(), nn.LayerNorm(dim))
         for i, each in enumerate(rates):
             if i:
                 self.add_module(f"merge{i}", Merge(config.dim(i - 1)))
             sizes = config.dim(i), config.num_heads[i], config.width(i), config.mlp_ratio, config.qkv_bias
-            self.add_module(f"stage{i + 1}", nn.Sequential(*(Block(*sizes, rate) for rate in each.tolist())))
+            self.add_module(f"stage{i + 1}", nn.Sequential(*(Block(*sizes, rate) for rate in each)))
         self.norm = nn.LayerNorm(config.dim(len(rates) - 1))
         self.head = nn.Linear(config.dim(len(rates) - 1), config.num_classes) if config.num_classes else nn.Identity()
         self.apply(initialise)
@@ -167,16 +167,8 @@ class CSWinTransformer(Backbone):
         return self.head(self.norm(x.permute(0, 2, 3, 1)).mean((1, 2)))
 
 
-def initialise(module: nn.Module) -> None:
-    """Every linear layer begins as N(0, 0.02^2), bias 0. Convolutions stay as Conv2d makes them."""
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-
-
 @dataclass(frozen=True)
-class CSWinConfig(SquareImages):
+class CSWinConfig(Stages, SquareImages):
     """Table 1's numbers, and what a user may change.
 
     embed_dim: C, the first stage's channels; depths, num_heads: blocks and heads of each stage; split_sizes: sw, the stripes'
@@ -199,22 +191,12 @@ class CSWinConfig(SquareImages):
     qkv_bias: bool = True
 
     def __post_init__(self) -> None:
-        if not self.depths or min(self.depths) < 1 or not len(self.depths) == len(self.num_heads) == len(self.split_sizes):
-            raise ValueError(
-                "depths has the blocks of each stage, at least one in each, num_heads and split_sizes as many numbers, "
-                f"got {self.depths}, {self.num_heads} and {self.split_sizes}"
-            )
+        self.check_stages("split_sizes")
         for i, count in enumerate(self.num_heads):
-            if count < 1 or self.dim(i) % count:
-                raise ValueError(f"stage {i} has {self.dim(i)} channels, which should be a multiple of its {count} heads")
             if self.split_sizes[i] < 1:
                 raise ValueError(f"split_sizes counts patches across a stripe, at least 1, got {self.split_sizes}")
             if count % 2 and self.width(i) is not None:
                 raise ValueError(f"half of the heads see vertical stripes: stage {i} should have an even number, got {count}")
-
-    def dim(self, stage: int) -> int:
-        """Channels of a stage."""
-        return self.embed_dim << stage
 
     def width(self, stage: int) -> int | None:
         """The stripes' width; None where a stage sees the whole map."""

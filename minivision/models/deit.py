@@ -24,6 +24,7 @@ from .. import nn
 from ..errors import ShapeError
 from ..ops.elementwise import raw
 from . import vit
+from ._backbone import initialise
 from ._registry import register
 
 
@@ -42,7 +43,7 @@ class DistilledVisionTransformer(vit.VisionTransformer):
         self.pos_embed = nn.Parameter((1, self.prefix + N, D), nn.init.trunc_normal(std=0.02))
         self.dist_token = nn.Parameter((1, 1, D), nn.init.trunc_normal(std=0.02))
         self.head_dist = nn.Linear(D, config.num_classes) if config.num_classes else nn.Identity()
-        vit.initialise(self.head_dist)
+        initialise(self.head_dist)
 
     def embed(self, x: Any) -> Any:
         """z_0 = [x_class; x_distill; x_p^1 E; ...; x_p^N E] + E_pos.  (B, C, H, W) -> (B, 2 + N, D)"""

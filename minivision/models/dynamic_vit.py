@@ -23,6 +23,7 @@ from .. import functional as F
 from .. import nn
 from ..ops.elementwise import raw
 from . import vit
+from ._backbone import initialise
 from ._registry import register
 
 EPS = 1e-6  # so that no row of masked weights is 0 / 0
@@ -112,7 +113,7 @@ class DynamicViT(vit.VisionTransformer):
         self.config: DynamicViTConfig = config
         nn.init.trunc_normal_(self.cls_token, std=0.02)
         self.score_predictor = nn.ModuleList([Predictor(config.embed_dim) for _ in config.pruning_loc])
-        self.score_predictor.apply(vit.initialise)
+        self.score_predictor.apply(initialise)
 
     def decide(self, log_probabilities: Any, kept: Any) -> Any:
         """1 for a patch that is drawn to be kept and was kept before, 0 else.  (B, N, 2), (B, N, 1) -> (B, N, 1)

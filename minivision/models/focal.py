@@ -18,13 +18,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from .. import functional as F
 from .. import nn
 from ..errors import ShapeError
-from ._backbone import Backbone, FeatureInfo, SquareImages
+from ._backbone import Backbone, FeatureInfo, SquareImages, initialise
 from ._mlp import Mlp
+from ._pyramid import Stages
 from ._registry import register
 from .focal_attention import FocalAttention, Pair, pooled
 
@@ -84,11 +83,10 @@ class FocalTransformer(Backbone):
     def __init__(self, config: FocalConfig) -> None:
         super().__init__()
         self.config = config
-        last, ends = len(config.depths) - 1, np.cumsum(config.depths)
-        rates = np.split(np.linspace(0.0, config.drop_path_rate, ends[-1]), ends[:-1])  # deeper blocks are left out more often
+        last = len(config.depths) - 1
         self.patch_embed, self.layers = Embed(config.in_chans, config.embed_dim, config.patch_size), nn.ModuleList()
-        for i, each in enumerate(rates):
-            parts: dict[str, nn.Module] = {"blocks": nn.Sequential(*(Block(config, i, rate) for rate in each.tolist()))}
+        for i, each in enumerate(config.rates()):
+            parts: dict[str, nn.Module] = {"blocks": nn.Sequential(*(Block(config, i, rate) for rate in each))}
             self.layers.append(
                 nn.ModuleDict(parts | ({"downsample": Embed(config.dim(i), config.dim(i + 1), 2)} if i < last else {}))
             )
@@ -124,16 +122,8 @@ class FocalTransformer(Backbone):
         return {key: value for key, value in arrays.items() if key.rpartition(".")[2] not in BUFFERS}
 
 
-def initialise(module: nn.Module) -> None:
-    """Every linear layer begins as N(0, 0.02^2), bias 0, the pooling among them. Convolutions stay as Conv2d makes them."""
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-
-
 @dataclass(frozen=True)
-class FocalConfig(SquareImages):
+class FocalConfig(Stages, SquareImages):
     """Table 1's numbers, and what a user may change.
 
     embed_dim: C, the first stage's channels; depths, num_heads: blocks and heads of each stage; window_size: M; expand_size: how
@@ -158,14 +148,7 @@ class FocalConfig(SquareImages):
     qkv_bias: bool = True
 
     def __post_init__(self) -> None:
-        if not self.depths or min(self.depths) < 1 or not len(self.depths) == len(self.num_heads) == len(self.focal_windows):
-            raise ValueError(
-                "depths has the blocks of each stage, at least one in each, num_heads and focal_windows as many numbers, "
-                f"got {self.depths}, {self.num_heads} and {self.focal_windows}"
-            )
-        for i, count in enumerate(self.num_heads):
-            if count < 1 or self.dim(i) % count:
-                raise ValueError(f"stage {i} has {self.dim(i)} channels, which should be a multiple of its {count} heads")
+        self.check_stages("focal_windows")
         if any(n < 0 or (n and n % 2 == 0) for n in self.focal_windows):
             raise ValueError(f"focal_windows are odd, with a query's own window in the middle, or 0, got {self.focal_windows}")
         if self.window_size < 1 or not 0 <= self.expand_size < self.window_size:
@@ -173,10 +156,6 @@ class FocalConfig(SquareImages):
             raise ValueError(f"{wanted}, got {self.window_size} and {self.expand_size}")
         if self.img_size < 1 or self.img_size % (self.patch_size << (len(self.depths) - 1)):
             raise ValueError(f"img_size {self.img_size} must be a positive multiple of the last stage's stride")
-
-    def dim(self, stage: int) -> int:
-        """Channels of a stage."""
-        return self.embed_dim << stage
 
     def windows(self, stage: int) -> Pair:
         """A stage's window and margin: where the map is no larger than a window, itself and none."""

@@ -25,8 +25,9 @@ from .. import functional as F
 from .. import nn
 from ..errors import ShapeError
 from ..tape import Tensor
-from ._backbone import Backbone, FeatureInfo, Images
+from ._backbone import Backbone, FeatureInfo, Images, initialise
 from ._mlp import Mlp
+from ._pyramid import Stages
 from ._registry import register
 from ._resize import can_resize_bias, resize_bias
 from .shifted_windows import Pair, heads, in_windows, position_bias
@@ -133,9 +134,8 @@ class SwinTransformer(Backbone):
     def __init__(self, config: SwinConfig) -> None:
         super().__init__()
         self.config = config
-        last, ends = len(config.depths) - 1, np.cumsum(config.depths)
-        rates = np.split(np.linspace(0.0, config.drop_path_rate, ends[-1]), ends[:-1])  # deeper blocks are left out more often
-        stages = (stage(config, i, each.tolist(), self.block, self.merging) for i, each in enumerate(rates))
+        last = len(config.depths) - 1
+        stages = (stage(config, i, each, self.block, self.merging) for i, each in enumerate(config.rates()))
         self.patch_embed = PatchEmbed(config)
         self.layers = nn.Sequential(*stages)
         self.norm = nn.LayerNorm(config.dim(last))
@@ -180,16 +180,8 @@ class SwinTransformer(Backbone):
         return {re.sub(r"^head\.", "head.fc.", key): value for key, value in later.items()}
 
 
-def initialise(module: nn.Module) -> None:
-    """Every linear layer begins as N(0, 0.02^2), bias 0. The patch embedding stays as Conv2d makes it."""
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-
-
 @dataclass(frozen=True)
-class SwinConfig(Images):
+class SwinConfig(Stages, Images):
     """Section 3.3's numbers, and what a user may change.
 
     embed_dim: C, the first stage's channels; depths, num_heads: blocks and heads of each stage; window_size: M; img_size: one
@@ -212,22 +204,11 @@ class SwinConfig(Images):
     drop_rate: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.depths or min(self.depths) < 1 or len(self.depths) != len(self.num_heads):
-            raise ValueError(
-                "depths has the blocks of each stage, at least one in each, and num_heads as many numbers, "
-                f"got {self.depths} and {self.num_heads}"
-            )
-        for i, count in enumerate(self.num_heads):
-            if count < 1 or self.dim(i) % count:
-                raise ValueError(f"stage {i} has {self.dim(i)} channels, which should be a multiple of its {count} heads")
+        self.check_stages()
         if self.window_size < 1:
             raise ValueError(f"window_size counts patches along a side, at least 1, got {self.window_size}")
         if any(size < 1 or size % self.patch_size for size in self.input_shape[1:]):
             raise ValueError(f"img_size {self.img_size} must be a positive multiple of patch_size {self.patch_size}")
-
-    def dim(self, stage: int) -> int:
-        """Channels of a stage."""
-        return self.embed_dim << stage
 
     def windows(self, stage: int) -> tuple[Pair, Pair]:
         """A stage's windows and their shift, by rows and columns: no larger than the map, and no shift along a side that one

@@ -26,7 +26,7 @@ from .. import functional as F
 from .. import nn
 from ..recording import no_grad
 from ..tape import Tensor
-from ._backbone import Images, check_images
+from ._backbone import Images, check_images, initialise
 from ._registry import register
 from ._resize import can_resize, resize_positions
 
@@ -169,14 +169,6 @@ class VisionTransformer(nn.Module):
         if table.shape != self.pos_embed.shape and can_resize(table, self.pos_embed.shape, self.prefix):
             mapping = {**mapping, "pos_embed": resize_positions(table, self.config.grid, self.prefix)}
         return super().load_state_dict(mapping, strict)
-
-
-def initialise(module: nn.Module) -> None:
-    """Every linear layer as timm starts it: N(0, 0.02^2), bias 0. The patch embedding stays as Conv2d makes it."""
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
 
 
 @dataclass(frozen=True)
