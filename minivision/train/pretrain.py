@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import data
 from ..data import Dataset
 from ..errors import SettingError, about_settings
 from ..models import entry, list_models
@@ -25,14 +24,12 @@ class Pretrainer(Trainer):
 
     config: PretrainConfig
 
-    def load(self) -> Dataset:
-        """The data that the configuration names. SettingError where the model is not a masked image model."""
+    def check(self) -> None:
+        """SettingError where the configuration's model is no masked image model."""
         check_masked(self.config.model)
-        return data.load(self.config.data, self.config.seed)
 
     def build(self, resumed: bool) -> Any:
-        """The masked image model. SettingError for a name of another kind."""
-        check_masked(self.config.model)
+        """The masked image model."""
         wanted = {"mask_ratio": self.config.mask_ratio} if self.config.mask_ratio else {}
         return build_model(self.config.model, self.data, **wanted)
 

@@ -30,9 +30,12 @@ class TextTrainer(Trainer):
     config: TextConfig
     data: TextData
 
+    def check(self) -> None:
+        """SettingError where the configuration's model does not write texts."""
+        check_writer(self.config.model)
+
     def load(self) -> TextData:
         """The text; with the vocabulary beside the weights to begin with, where there is one."""
-        check_writer(self.config.model)
         place = Path(self.config.init)
         place = place if place.is_dir() else place.parent
         vocabulary, merges = place / folder.VOCABULARY, place / folder.MERGES

@@ -37,6 +37,8 @@ class Trainer:
     def __init__(self, config: Any, dataset: data.Dataset | None = None, resumed: bool = False, model: Any | None = None) -> None:
         random.manual_seed(config.seed)
         self.config = config
+        if model is None:
+            self.check()
         self.data = dataset or self.load()
         self.begun = ""  # in words, what the weights began with
         self.model = model or self.build(resumed)
@@ -48,9 +50,12 @@ class Trainer:
         self.tally, self.rows = Tally(), []  # type: tuple[Tally, list[dict[str, Any]]]
         self.good = [(tensor, tensor.data.copy()) for tensor in (*self.model.parameters(), *self.model.buffers())]
 
-    def load(self) -> Any:
-        """The data that the configuration names. SettingError where the model is not one for it."""
+    def check(self) -> None:
+        """SettingError where the configuration's model is not of the kind that is trained here."""
         check_classifier(self.config.model)
+
+    def load(self) -> Any:
+        """The data that the configuration names."""
         return data.load(self.config.data, self.config.seed)
 
     def sizes(self) -> tuple[int, int]:
@@ -71,7 +76,6 @@ class Trainer:
 
     def build(self, resumed: bool) -> Any:
         """The model, and the few labels that the configuration asks for."""
-        check_classifier(self.config.model)
         if self.config.labels:
             self.data = self.data.few(self.config.labels, self.config.seed)
         more = {"global_pool": self.config.pool} if self.config.pool else {}
