@@ -237,8 +237,8 @@ off = np.abs(urns["with a start"] - best).max()
 near = off < 0.02 and middle[:, 4].max() < 0.6 * rows["next letter"][1] and rows["two gaps"][0].max() < 0.9 * by_itself
 assert lesson.quick() or (near and urns["leaking"][:, 0].max() < 0.95 * best[0] and totals["leaking"].min() > 1.05)
 ring = ", ".join(f"{name} {each.min():.3f} to {each.max():.3f} nats ({least:.3f})" for name, (each, least) in rows.items())
-lesson.claim("L5", f"along {len(several)} random orders dependence is strictly triangular, its zeros exact; of an urn's tokens none "
-             f"is more than {off:.3f} nats from all that can be known ({SEEDS} seeds); on a ring (in brackets: the best possible) "
+lesson.claim("L5", f"along {len(several)} random orders dependence is strictly triangular, its zeros exact; no draw of an urn "
+             f"is more than {off:.3f} nats from all that can be known ({SEEDS} seeds); on a ring (best possible in brackets) "
              f"{ring}, where a letter from the left alone is never below {rows['next letter'][1]:.3f}, and two gaps, each by "
              f"itself, never below {by_itself:.3f}", "holds at this scale" if near else "does not hold here")  # fmt: skip
 

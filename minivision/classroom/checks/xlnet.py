@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ...tape import Tensor
@@ -40,7 +42,10 @@ def keys(student: Student, rng: np.random.Generator) -> None:
 
 def draws(student: Student, rng: np.random.Generator) -> None:
     """Targets are the last of each block, functional tokens keep their turns; the mask is made of the ranks, pair by pair."""
-    for B, T, K, options in [(3, 8, 4, {}), (2, 8, 2, {"block": 4}), (2, 6, 1, {}), (9, 8, 4, {"block": 8, "functional": (9,)})]:
+    cases: list[tuple[int, int, int, dict[str, Any]]] = [
+        (3, 8, 4, {}), (2, 8, 2, {"block": 4}), (2, 6, 1, {}), (9, 8, 4, {"block": 8, "functional": (9,)}),
+    ]  # fmt: skip
+    for B, T, K, options in cases:
         tokens, block = rng.integers(5, size=(B, T)), options.get("block", T)
         if "functional" in options:
             tokens[:, [2, 5]] = 9
