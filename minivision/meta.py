@@ -102,14 +102,12 @@ def sinusoids(count: int, shots: int, seed: Any, query: int | None = None, dtype
 
     shots examples of support and `query` (default: as many) of query, (n, 1) each. seed: a number, or a generator to go on with.
     """
-    rng, tasks = np.random.default_rng(seed), []
-    for _ in range(count):
-        amplitude, phase = rng.uniform(0.1, 5.0), rng.uniform(0.0, np.pi)
-        x = rng.uniform(-5.0, 5.0, (shots + (shots if query is None else query), 1))
-        y = amplitude * np.sin(x - phase)
-        x, y = x.astype(dtype), y.astype(dtype)
-        tasks.append(Task(x[:shots], y[:shots], x[shots:], y[shots:]))
-    return tasks
+    rng = np.random.default_rng(seed)
+    amplitude, phase = rng.uniform(0.1, 5.0, (count, 1, 1)), rng.uniform(0.0, np.pi, (count, 1, 1))
+    x = rng.uniform(-5.0, 5.0, (count, shots + (shots if query is None else query), 1))  # (T, n, 1)
+    y = (amplitude * np.sin(x - phase)).astype(dtype)
+    x = x.astype(dtype)
+    return list(map(Task, x[:, :shots], y[:, :shots], x[:, shots:], y[:, shots:]))
 
 
 def entropy_taml(found: Episodes, weight: float) -> Any:
