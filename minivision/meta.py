@@ -27,7 +27,7 @@ from .tape import Tensor, grad
 
 __all__ = [
     "Episodes", "Task", "adapt", "entropy", "entropy_gradient", "entropy_taml", "episodes", "few_way", "inequality_taml",
-    "maml", "sinusoids",
+    "maml", "side_by_side", "sinusoids",
 ]  # fmt: skip
 
 Loss = Callable[[Any, Any], Any]
@@ -131,6 +131,11 @@ def few_way(
         parts = ((x[at], t) for at, t in ((chosen[:, :shots], targets[:, :shots]), (chosen[:, shots:], targets[:, shots:])))
         tasks.append(Task(*(values.reshape(-1, *values.shape[2:]) for part in parts for values in part)))
     return tasks
+
+
+def side_by_side(tasks: Sequence[Task]) -> Task:
+    """Tasks of equal sizes as one, its arrays with an axis of tasks in front: (T, n, ...) each, for weights with such an axis."""
+    return Task(*(np.stack(part) for part in zip(*tasks, strict=True)))
 
 
 def entropy_taml(found: Episodes, weight: float) -> Any:

@@ -189,6 +189,9 @@ def test_sinusoids_are_what_the_paper_says():
         assert -1e-9 < ranks[0] < ranks[-1] < 1.0 + 1e-9
     again = meta.sinusoids(400, 5, np.random.default_rng(0), query=3, dtype=np.float64)
     assert all(np.array_equal(a, b) for one, other in zip(tasks, again, strict=True) for a, b in zip(one, other, strict=True))
+    together = meta.side_by_side(tasks)
+    assert [each.shape for each in together] == [(400, 5, 1), (400, 5, 1), (400, 3, 1), (400, 3, 1)]
+    np.testing.assert_array_equal(together.query_y[7], tasks[7].query_y)
     assert meta.sinusoids(1, 5, 0)[0].query_y.shape == (5, 1)
     assert meta.sinusoids(1, 5, 0)[0].query_y.dtype == np.float32
 
