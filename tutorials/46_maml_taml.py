@@ -106,7 +106,7 @@ for one, other in zip(mine, theirs, strict=True):
 
 # %%
 # From each of three random starts, and on the same tasks, a network is trained jointly (on the loss without a step), by MAML,
-# by first-order MAML, and with TAML's terms, to which we come. All with Adam, whose rate falls from 0.01 to 0.
+# by first-order MAML, and with TAML's terms, to which we come; by Adam, with a rate from 0.01 to 0, far shorter than the paper's.
 
 MEASURES = {"Theil": inequality.theil, "Gini": inequality.gini}
 SEEDS, STEPS, TASKS, FRESH = (2, 3, 4, 20) if lesson.quick() else (3, 900, 10, 300)
@@ -207,7 +207,7 @@ for name, measure in MEASURES.items():
         pairs = [index[:, [1, r]], *(f(score[:, [1, r]], -1) for score in scores[1] for f in (np.std, np.mean))]  # MAML's, its
         was = [" -> ".join(f"{value:.2f}" for value in pair.mean(0)) for pair in pairs]
         told.append(f"{name} x {RUNS[r][1]}, {why} on held-out tasks: index {was[0]} (lower for {lower[-1]} of {SEEDS} seeds), "
-                    f"standard deviation {was[1]}, mean {was[2]}, after a step {was[3]} and {was[4]}")  # fmt: skip
+                    f"standard deviation {was[1]}, mean {was[2]}; after a step deviation {was[3]}, mean {was[4]}")  # fmt: skip
     axes[1].plot(*np.array([index.mean(0), scores[1][1].mean((0, 2))])[:, [1, *options]], "o-", label=f"{name} x 0 .. 3")
     if name == "Theil":
         heights = np.abs(fresh.query_y[..., 0]).max(1)
@@ -221,7 +221,7 @@ axes[0].legend(fontsize=8)
 axes[1].legend(fontsize=8)
 lesson.claim(
     "L7",
-    "in part, of a start's losses on fresh tasks: " + "; ".join(told),
+    "in part, of a start's losses on fresh tasks: " + " | ".join(told),
     "holds at this scale" if min(lower[1::2]) == SEEDS else "does not hold here",
 )
 
@@ -233,8 +233,8 @@ lesson.claim(
 # ---------
 #
 # For classification TAML has another term, :math:`H(\theta_i) - H(\theta)`: the outputs' entropy, high before the step and low
-# after it. With :math:`p = \operatorname{softmax} z` :math:`\partial H / \partial z_c = -p_c (\ln p_c + H)`, which sums to
-# zero: to climb is to take from classes with :math:`\ln p_c > -H`, the loud ones, and to give to the others.
+# after it. For :math:`p = \operatorname{softmax} z`, :math:`\partial H / \partial z_c = -p_c (\ln p_c + H)`. This sums to zero:
+# to climb is to take from classes with :math:`\ln p_c > -H`, the loud ones, and to give to the others.
 
 z = rng.standard_normal((4, 3))
 p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
