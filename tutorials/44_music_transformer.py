@@ -2,13 +2,14 @@ r"""
 Music Transformer's skew
 ========================
 
-A motif comes back eight beats later, wherever in a piece it stands. Attention that is told *how far back* a key is can learn that
-once for all places, but told naively it needs a vector for every pair of notes. Huang et al. (2019) get the same numbers from a
-pad and a reshape. We derive that index by index, draw and measure it, ask what distances are worth, and let a small network sing.
+A motif comes back eight beats later, wherever in a piece it stands. Attention that is told *how far back* a key is learns that
+once for all places, but told naively it needs a vector for each pair of notes. Huang et al. (2019) need a pad and a reshape. We
+derive that index by index, draw and measure it, ask what distances are worth, and let a small network go on with a round.
 
 :Prerequisites: :doc:`05_attention`
 """
 
+import itertools
 import timeit
 import tracemalloc
 
@@ -57,31 +58,25 @@ np.testing.assert_array_equal(S, skew(mv.tensor(X)).numpy())
 
 # %%
 # Why? In memory the padded rows, :math:`L+1` long, lie one after the other. Entry :math:`(i, j)` of the result is number
-# :math:`(i+1)L + j` there, since a row of :math:`L` was dropped. For :math:`j \le i` this is
-#
-# .. math:: (i+1)L + j = i\,(L+1) + (L - i + j),
-#
-# row :math:`i`, column :math:`L-i+j` of the padded, column :math:`L-1-(i-j)` of :math:`X`: distance :math:`i-j`, as it should be.
-# For :math:`j = i+1` it is the pad of row :math:`i+1`, a zero. For :math:`j > i+1` it is column :math:`j-i-2` of :math:`X`'s row
-# :math:`i+1`: garbage, a product of the *next* query.
+# :math:`(i+1)L + j` there, since a row of :math:`L` was dropped. For :math:`j \le i` that is :math:`i(L+1) + (L-i+j)`: row
+# :math:`i`, column :math:`L-i+j` of the padded, column :math:`L-1-(i-j)` of :math:`X`, distance :math:`i-j`, as it should be.
+# For :math:`j = i+1` it is the pad of row :math:`i+1`, a zero; for :math:`j > i+1` column :math:`j-i-2` of :math:`X`'s row
+# :math:`i+1`: garbage, a product of the *next* query. For :math:`L = 4`, from left to right:
 
 for i, j in np.ndindex(L, L):
     assert S[i, j] == (X[i, L - 1 - (i - j)] if j <= i else 0 if j == i + 1 else X[i + 1, j - i - 2])
 
 number = np.arange(16).reshape(4, 4)  # of the product q_i e_d: 4 i + 3 - d; below 0: none
 padded = np.pad(number, ((0, 0), (1, 0)), constant_values=-1)
-rows = padded.reshape(5, 4)
-pictures = {"1. X = Q Eᵀ": number, "2. a column": padded, "3. rows of L": rows, "4. without the first": rows[1:],
-            "5. masked": np.where(np.tri(4), rows[1:], -2)}  # fmt: skip
-figure, axes = plt.subplots(1, 5, figsize=(7.5, 2.5), layout="constrained", width_ratios=[4, 5, 4, 4, 4])
+rows, masked = padded.reshape(5, 4), np.where(np.tri(4), padded.reshape(5, 4)[1:], -2)
+pictures = {"1. X = Q Eᵀ": number, "2. pad": padded, "3. rows of L": rows, "4. drop": rows[1:], "5. mask": masked}
+figure, axes = plt.subplots(1, 5, figsize=(7.5, 2.2), layout="constrained", width_ratios=[4, 5, 4, 4, 4])
 for axis, (title, cells) in zip(axes, pictures.items(), strict=True):
     axis.imshow(np.where(cells < 0, np.nan, 3 - cells % 4), cmap="YlGnBu", vmin=-0.5, vmax=6)
     for (i, j), cell in np.ndenumerate(cells):
         text = f"$q_{cell // 4}e_{3 - cell % 4}$" if cell >= 0 else "0" if cell == -1 else "−∞"
         axis.text(j, i, text, ha="center", va="center", fontsize=9)
-    axis.set(ylim=(4.5, -0.5), frame_on=False, xticks=[], yticks=[])
-    axis.set_title(title, fontsize=9)
-figure.suptitle("The skew for L = 4: row i, column j comes to have distance i − j, up to the diagonal", fontsize=10)
+    axis.set(title=title, ylim=(4.5, -0.5), frame_on=False, xticks=[], yticks=[])
 
 # %%
 # Unmasked, the scores of the fourth row would tell of a fifth event and later; with the causal mask no output does. And where a
@@ -91,57 +86,49 @@ attention = mv.create_model("music_transformer_tiny", max_relative_position=4).d
 table, x = attention.key_relative_embeddings.numpy(), rng.standard_normal((2, L, 4, 16))  # 4 heads of 16
 x[1, :4] = x[0, :4]  # two pieces that differ from the fifth event on
 scores = attention.relative_logits(mv.tensor(x.swapaxes(1, 2)), L).numpy()  # (2, heads, L, L)
-longer = np.concatenate([table[:, [0] * (L - 4)], table], axis=1)  # (heads, L, 16)
-mine = [naive(x[0, :, head], longer[head]) for head in range(4)]
-np.testing.assert_allclose(np.tril(scores[0]), np.tril(mine), rtol=1e-10, atol=1e-13)
+np.testing.assert_array_equal(attention.relative_embeddings(L).numpy(), table[:, [0] * (L - 4) + [0, 1, 2, 3]])
 np.testing.assert_array_equal(np.argwhere((scores[0] != scores[1])[:, :4].any(0)), [(3, 5)])
 np.testing.assert_array_equal(*attention(mv.tensor(x.reshape(2, L, 64))).numpy()[:, :4])
 
 # %%
-# What it saves
-# -------------
-#
-# Vectors for all pairs are :math:`L^2 D` numbers, the table :math:`L D`; :math:`L \times L` products are there either way. The
-# paper's example, :math:`L = 2048, D = 512`, we compute; smaller ones we measure: the most that NumPy holds, and the time.
+# What does it save? Vectors of all pairs are :math:`L^2 D` numbers, the table :math:`LD`; :math:`L \times L` products are there
+# anyway. The paper's example, :math:`L = 2048, D = 512`, is computed; smaller ones are measured: the most memory held, and time.
 
-pairs, table = (4 * count / 1e6 for count in (2048**2 * 512, 2048 * 512))
-print(f"the paper's example, float32: {pairs:,.1f} MB for all pairs, {table:.1f} MB for all distances")
+print(f"the paper's, float32: {4e-6 * 2048**2 * 512:,.1f} MB for all pairs, {4e-6 * 2048 * 512:.1f} MB for all distances")
 sizes, WIDTH = 2 ** np.arange(5, 8 if lesson.quick() else 10), 64
+held, spent = np.zeros((2, len(sizes), 2))  # MB and milliseconds, of each way
+for (i, L), (j, way) in itertools.product(enumerate(sizes), enumerate((naive, skewed))):
+    given = rng.standard_normal((2, L, WIDTH)).astype(np.float32)
+    spent[i, j] = 1000 * min(timeit.repeat(lambda way=way, given=given: way(*given), number=1, repeat=30))
+    tracemalloc.start()
+    way(*given)
+    held[i, j] = tracemalloc.get_traced_memory()[1] / 1e6
+    tracemalloc.stop()
 figure, axes = plt.subplots(1, 2, figsize=(7, 2.9), layout="constrained")
-axes[0].plot(sizes, 4e-6 * np.outer(sizes**2, [WIDTH, 1]), "k--", linewidth=1, label=["$4 L^2 D$ bytes", "$4 L^2$ bytes"])
-held, spent = np.zeros((2, 2, len(sizes)))  # MB and milliseconds of each way
-for i, way in enumerate((naive, skewed)):
-    for j, L in enumerate(sizes):
-        given = rng.standard_normal((2, L, WIDTH)).astype(np.float32)
-        spent[i, j] = 200 * min(timeit.repeat(lambda way=way, given=given: way(*given), number=5, repeat=7))
-        tracemalloc.start()
-        way(*given)
-        held[i, j] = tracemalloc.get_traced_memory()[1] / 1e6
-        tracemalloc.stop()
-    for axis, measured in zip(axes, (held, spent), strict=True):
-        axis.plot(sizes, measured[i], "os"[i] + "-", markersize=4, label=way.__name__)
-for axis, title, unit in zip(axes, (f"Peak of memory, D = {WIDTH}", "Time"), ("MB", "milliseconds"), strict=True):
+axes[0].plot(sizes, 4e-6 * sizes**2 * WIDTH, "k--", linewidth=1, label="$4 L^2 D$ bytes")
+axes[0].plot(sizes, 4e-6 * sizes**2, "k:", linewidth=1, label="$4 L^2$ bytes")
+for axis, measured, title, unit in zip(axes, (held, spent), (f"Most memory, D = {WIDTH}", "Time"), ("MB", "ms"), strict=True):
+    axis.plot(sizes, measured, "o-", markersize=4, label=["naive", "skewed"])
     axis.set_xscale("log", base=2)
     axis.set(yscale="log", xlabel="length L", ylabel=unit, title=title)
 axes[0].legend(fontsize=8)
-print(f"L = {L}: {held[0, -1]:.1f} against {held[1, -1]:.2f} MB, {spent[0, -1]:.1f} against {spent[1, -1]:.2f} ms")
-assert np.all(held[0] > 4e-6 * sizes**2 * WIDTH) and np.all(held[1] < 16e-6 * (sizes**2 + sizes * WIDTH))  # noqa: PT018
-assert lesson.quick() or spent[0, -1] > 5 * spent[1, -1]
+print(f"L = {L}: {held[-1, 0]:.1f} against {held[-1, 1]:.2f} MB, {spent[-1, 0]:.1f} against {spent[-1, 1]:.2f} ms")
+assert np.all([held[:, 0] > 4e-6 * sizes**2 * WIDTH, held[:, 1] < 16e-6 * (sizes**2 + sizes * WIDTH)])
+assert lesson.quick() or spent[-1, 0] > 5 * spent[-1, 1]
 
 # %%
 # Does distance carry further?
 # ----------------------------
 #
-# The paper's claim: who knows distances goes on beyond the training's length, who knows places does not. A motif of 8 random words
-# comes again and again, for 32 words in training, 128 in the test. Three networks of two layers, 32 wide: the Music Transformer
-# with 32 distances; a GPT-2 with vectors for 128 places, of which training reaches a quarter; and a stronger rival, the same whose
-# training texts begin at random places, so that it learns 64, in twice the steps. Held-out texts of 32 choose each learning rate.
+# The paper's claim: who knows distances goes on beyond the training's length, who knows places does not. A motif of 8 random
+# words comes again and again, for 32 words in training, 128 in the test. Three networks of two layers, 32 wide: the Music
+# Transformer with 32 distances; a GPT-2 with vectors for 128 places, of which training reaches a quarter; and a stronger rival,
+# the same with training texts at random places, so that it learns 64, in twice the steps. Held-out texts choose the rates.
 
 WORDS, PERIOD, L, TEST = 16, 8, 32, 20 if lesson.quick() else 200
 SEEDS, STEPS, RATES = ([0], 4, [0.01]) if lesson.quick() else ([0, 1, 2], 150, [0.01, 0.02])
 PLACES = "gpt2_tiny", {"n_embd": 32, "n_layer": 2, "n_positions": 4 * L}
-DISTANCES = "music_transformer_tiny", {"hidden_size": 32, "num_hidden_layers": 2, "filter_size": 128, "max_relative_position": L}
-WAYS = {"distances": DISTANCES, "places": PLACES, "places, moved": PLACES}
+DISTANCES = "music_transformer_tiny", {"hidden_size": 32, "num_hidden_layers": 2, "max_relative_position": L}
 texts = rng.integers(WORDS, size=(5000, PERIOD))[:, np.arange(4 * L) % PERIOD]
 test, held_out, texts = texts[:TEST], texts[TEST : 2 * TEST, :L], texts[2 * TEST :, :L]
 
@@ -159,7 +146,7 @@ def descend(model, loss, texts, size, lr, steps, draw):  # loss(some texts)
 
 def trained(way, lr, seed):
     mv.manual_seed(seed)
-    (name, sizes), draw = WAYS[way], np.random.default_rng(seed)
+    (name, sizes), draw = DISTANCES if way == "distances" else PLACES, np.random.default_rng(seed)
     model = mv.create_model(name, vocab_size=WORDS, **sizes)
 
     def moved(x):  # the loss of texts (B, L), each read as if it stood at another place
@@ -167,12 +154,11 @@ def trained(way, lr, seed):
         h = of.ln_f(nn.Sequential(*of.h)(of.wte(x[:, :-1]) + of.wpe(places)))  # (B, L - 1, D)
         return F.cross_entropy(F.linear(h, of.wte.weight).reshape(-1, WORDS), x[:, 1:].reshape(-1))
 
-    loss, steps = (moved, 2 * STEPS) if "moved" in way else (model.loss, STEPS)
-    return descend(model, loss, texts, 16, lr, steps, draw)
+    return descend(model, moved if "moved" in way else model.loss, texts, 16, lr, STEPS * (1 + ("moved" in way)), draw)
 
 
 right, (figure, axis) = {}, plt.subplots(figsize=(6.8, 3.1), layout="constrained")
-for way in WAYS:
+for way in ("distances", "places", "places, moved"):
     tried = [[trained(way, lr, seed) for seed in SEEDS] for lr in RATES]
     best = np.argmin([np.mean([model.loss(held_out).item() for model in models]) for models in tried])
     each = np.mean([model(test[:, :-1]).numpy().argmax(-1) == test[:, 1:] for model in tried[best]], axis=1)  # (seeds, places)
@@ -184,22 +170,22 @@ for way in WAYS:
 axis.vlines([L, 2 * L], 0, 100, color="grey", linestyle=":", label="training ends (moved: the second)")
 axis.set(title="A motif of 8 words, again and again", xlabel="place", ylabel=f"right guesses (%, {len(SEEDS)} seeds)")
 axis.legend(fontsize=8, loc="center right")
-known = np.concatenate([right["distances"], right["places"][:1], right["places, moved"][:2]])
-lost = np.concatenate([right["places"][1:], right["places, moved"][2:]])
-assert lesson.quick() or known.min() > 0.9 > 0.3 > lost.max()
+least = min(right["distances"].min(), right["places"][0].min(), right["places, moved"][:2].min())
+assert lesson.quick() or least > 0.9 > 0.3 > max(right["places"][1:].max(), right["places, moved"][2].max())
 
 # %%
 # Music as 388 words
 # ------------------
 #
 # A key goes down (128 words) or up (128), 10 to 1000 ms pass (100), keys go down so hard from now on (32). *Frère Jacques* as a
-# round, each bar twice, a second voice two bars behind (and below: a key cannot go down twice), comes back to half a step of time:
+# round, each bar twice, a second voice two bars behind (and below: no key goes down twice), comes back to half a step of time:
 
 
 def voice(bars, beat, begin=0, below=0, velocity=64):  # bars of (pitch, beats) -> each twice, as notes
     pitches, lengths = np.array([note for bar in bars for note in 2 * bar]).T
     ends = begin + np.cumsum(lengths)
-    return [(start * beat, end * beat, int(pitch) - below, velocity) for start, end, pitch in zip(ends - lengths, ends, pitches)]
+    columns = np.stack([pitches, (ends - lengths) * beat, ends * beat], axis=1)
+    return [(start, end, int(pitch) - below, velocity) for pitch, start, end in columns]
 
 
 BARS = [[(60, 1), (62, 1), (64, 1), (60, 1)], [(64, 1), (65, 1), (67, 2)],
@@ -209,53 +195,56 @@ events, first = midi.to_events(notes), {"note_on": 0, "note_off": 128, "time_shi
 np.testing.assert_array_equal(midi.encode(events), [first[kind] + value for kind, value in events])
 jacques = midi.to_notes(midi.decode(midi.encode(events)))
 off = 1000 * np.abs(np.array(notes) - jacques).max(0)
-print(f"{len(notes)} notes, {len(events)} words:", *(f"{kind} {value}," for kind, value in events[:6]), "...")
-print(f"off by up to: starts {off[0]:.1f} ms, ends {off[1]:.1f} ms, pitches {off[2]:.0f}, velocities {off[3] / 1000:.0f}")
+print(f"{len(notes)} notes, {len(events)} words:", *(f"{kind} {value}," for kind, value in events[:5]), "...")
+print(f"back again, times are off by up to {off[:2].max():.1f} ms, velocities by {off[3] / 1000:.0f}")
 assert off[:2].max() <= 500 * midi.STEP + 1e-6
 
 # %%
-# A round goes on
-# ---------------
-#
-# Rounds of this form, of random bars of four beats in any key, are texts of 120 words for a Music Transformer of two layers. It is
-# given the first bar, twice, of one that it never saw, and goes on alone (top-p 0.9), to twice that length. Three rules can be
-# counted: notes of the key, second bars as the first, the lower voice two bars behind; and by chance, held against another round.
+# Rounds of this form, of random bars of four beats in any key, are texts of 120 words for a Music Transformer of two layers. It
+# is given the first bar, twice, of one that it never saw, and goes on alone (top-p 0.9), to twice that length. Three rules are
+# counted: notes of the key, second bars as the first, the lower voice two bars behind; by chance: held against another round.
 
-SCALE, LENGTH, GIVEN, BEATS = np.array([0, 2, 4, 5, 7, 9, 11]), 120, 24, np.arange(54)
-pieces, shares = [], np.empty((2, 2, len(SEEDS), 3, 3))  # its own rule, another round's; in training's length, beyond
+SCALE, BEATS, GIVEN, LENGTH = np.array([0, 2, 4, 5, 7, 9, 11]), np.arange(54), 24, 120
+pieces, shares = [], np.empty((2, 2, len(SEEDS), 3, 3))  # another round's rules, its own; within the training's length, beyond
 for _ in range(20 if lesson.quick() else 1000):
     tonic, beat = rng.integers(60, 72), rng.choice([0.2, 0.25, 0.3, 0.4])
     bars = [[(tonic + SCALE[degree], 1) for degree in rng.integers(7, size=4)] for _ in range(8)]
-    notes = voice(bars, beat) + voice(bars, beat, 8, 12)
-    pieces.append((tonic, beat, np.array([note[2] for note in notes[: len(BEATS)]]), midi.encode(midi.to_events(notes))))
-rounds = np.stack([words[:LENGTH] for *_, words in pieces[3:]])
+    pieces.append((tonic, beat, voice(bars, beat) + voice(bars, beat, 8, 12)))
+rounds = np.stack([midi.encode(midi.to_events(notes))[:LENGTH] for *_, notes in pieces])
 for seed in SEEDS:
     mv.manual_seed(seed)
-    model = mv.create_model("music_transformer_tiny", hidden_size=48, num_hidden_layers=2, max_relative_position=64, n_positions=512)
-    descend(model, model.loss, rounds, 4, 0.01, 4 * STEPS, np.random.default_rng(seed))
-    for i, (tonic, beat, _, words) in enumerate(pieces[:3]):
-        more = generate(model, words[:GIVEN], 20 if lesson.quick() else 240, top_p=0.9, seed=seed)
-        played = midi.to_notes(midi.decode([*words[:GIVEN], *more]))
+    model = mv.create_model(DISTANCES[0], num_hidden_layers=2, hidden_size=48, max_relative_position=64, n_positions=512)
+    descend(model, model.loss, rounds[3:], 4, 0.01, 4 * STEPS, np.random.default_rng(seed))
+    for i, (tonic, beat, _) in enumerate(pieces[:3]):
+        more = generate(model, rounds[i, :GIVEN], 20 if lesson.quick() else 240, top_p=0.9, seed=seed)
+        played = midi.to_notes(midi.decode([*rounds[i, :GIVEN], *more]))
         at = [[note.pitch for note in played if round(note.start / beat) == j] or [0] for j in BEATS]
         high, low = np.array([[max(each), min(each)] for each in at]).T
-        for who, (key, leader) in enumerate([(tonic, high), (pieces[i - 1][0], pieces[i - 1][2])]):  # its own, another
-            kept = np.array([np.isin((high - key) % 12, SCALE), high == np.roll(leader, 4), low == np.roll(leader, 8) - 12], float)
-            kept[1, BEATS // 4 % 2 == 0] = np.nan  # a new bar: no rule
-            shares[who, 0, seed, i], shares[who, 1, seed, i] = (np.nanmean(part, axis=1) for part in (kept[:, 8:27], kept[:, 27:]))
-for rule, share in zip(("in the key", "second bar as the first", "lower voice"), 100 * shares.reshape(2, 2, -1, 3).T, strict=True):
-    print(f"{rule}: {share[:, 0, 0].mean():.0f} % ({share[:, 0, 0].min():.0f} to {share[:, 0, 0].max():.0f}), ")
-figure, axes = plt.subplots(2, figsize=(7.2, 4.6), layout="constrained")
+        for who, (key, leader) in enumerate([(pieces[i - 1][0], np.array(pieces[i - 1][2])[:54, 2]), (tonic, high)]):
+            kept = np.isin((high - key) % 12, SCALE), high == np.roll(leader, 4), low == np.roll(leader, 8) - 12
+            kept = np.where([BEATS > 7, BEATS // 4 % 2 == 1, BEATS > 7], kept, np.nan)  # (rules, beats); nan: no rule
+            shares[who, :, seed, i] = np.nanmean(kept[:, 8:27], axis=1), np.nanmean(kept[:, 27:], axis=1)
+for rule, (chance, own) in zip(("key", "second bars", "lower voice"), np.moveaxis(shares, -1, 0), strict=True):
+    within, beyond = (f"{part.mean():.0%} ({part.mean(-1).min():.0%} to {part.mean(-1).max():.0%})" for part in own)
+    print(f"{rule}: {within} within the training's length, {beyond} beyond, {chance.mean():.0%} by chance")
+figure, axes = plt.subplots(2, figsize=(7.2, 4.8), layout="constrained")
 for axis, notes, title in zip(axes, (jacques, played), ("Frère Jacques, from its words", "A round that goes on"), strict=True):
     for start, end, pitch, _ in notes:
-        axis.barh(pitch, end - start, left=start, color="C0", edgecolor="white")
-    axis.set(title=title, xlabel="seconds", ylabel="pitch")
+        axis.barh(pitch, end - start, 1, start, color="C0")
+    axis.set(title=title, xlabel="seconds", ylabel="pitch", xlim=(0, notes[-1][1]))
+j, rule = np.argwhere(kept.T == 0).T
+axes[1].plot((j + 0.5) * beat, np.where(rule < 2, high[j], low[j]), "rx", label="a rule broken")
 axes[1].axvspan(0, 8 * beat, color="C1", alpha=0.2, label="given")
-axes[1].axvline(27 * beat, color="grey", linestyle=":", label="where training ends")
-axes[1].legend(fontsize=8)
+axes[1].axvline(27 * beat, color="grey", linestyle=":", label="training ends")
+figure.legend(fontsize=8, ncols=3, loc="outside lower center")
+assert lesson.quick() or np.all(shares[1].mean((1, 2)) > shares[0].mean((1, 2)) + 0.1)
 
 # %%
+# The second voice follows far beyond the training's length. Second bars are worse: whoever plays one new bar too many has lost
+# count, for no place says which bar it is. The paper's piano pieces, and what listeners said of them, are not checked here.
+#
 # Exercises
 # ---------
 #
 # ``minivision exercise start ID`` begins one. ``music-skew``: three steps. ``music-farthest``: vectors beyond the table.
-# ``music-relative-logits``: each query by its distances. ``music-to-events``: notes as words. ``music-encode``: words as numbers.
+# ``music-relative-logits``: queries and distances. ``music-encode``: words as numbers. ``music-to-events``: notes as words.
