@@ -71,13 +71,19 @@ class SelfAttention(nn.Module):
         self.key_relative_embeddings = nn.Parameter(shape, nn.init.normal(std=float(shape[-1] ** -0.5)))
 
     def relative_embeddings(self, length: int) -> Any:
-        """The vectors of the distances length - 1, ..., 1, 0: (*, length, D_h)"""
+        """The vectors of the distances length - 1, ..., 1, 0: (*, length, D_h)
+
+        The last rows of the table; what is farther than its first row has that row again, or zeros where not self.clip.
+        """
         rows = np.arange(-length, 0) + self.key_relative_embeddings.shape[-2]  # below 0: farther than the farthest
         found = self.key_relative_embeddings[..., np.maximum(rows, 0), :]
         return found if self.clip else found * (rows >= 0)[:, None].astype(found.dtype)
 
     def relative_logits(self, q: Any, keys: int) -> Any:
-        """S: q (B, heads, L, D_h), of the last L of so many keys -> (B, heads, L, keys)"""
+        """S: q (B, heads, L, D_h), of the last L of so many keys -> (B, heads, L, keys)
+
+        S_ij is q_i times the vector of the distance from query i back to key j; where j lies in i's future it may be anything.
+        """
         return skew(q @ np.swapaxes(self.relative_embeddings(keys), -1, -2))
 
     def forward(self, x: Any, memory: Memory | None = None, layer: int = 0) -> Any:
