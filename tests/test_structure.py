@@ -39,6 +39,7 @@ PARENTS = {  # a model file imports no sibling but what its paper builds on
     "deit": {"vit"},
     "dynamic_vit": {"vit"},
     "igpt": {"gpt2"},
+    "gpt3": {"gpt2"},
     "hybrid_vit": {"vit"},
     "mae": {"vit"},
     "acnet_cifar": {"acnet"},
