@@ -24,7 +24,7 @@ LAYERS = [
     ["_optimizer", "optim", "schedule", "swa"],
     ["foreign", "pickles", "torch_file", "checkpoint", "published", "profile", "data", "text"],
     ["models"],
-    ["generate", "gradcheck", "meta", "proof", "bench", "plot", "probe", "robustness", "train"],
+    ["generate", "gradcheck", "in_context", "meta", "proof", "bench", "plot", "probe", "robustness", "train"],
     ["doctor", "lesson", "classroom"],
     ["cli"],
 ]
