@@ -60,7 +60,7 @@ class BandedAttention(Attention):
         k, v = (np.concatenate([x[:, :, :-1], x[:, :, 1:]], axis=3) for x in (k, v))  # (B, heads, blocks, 2 w, D_h)
         seen = np.tile(band(w, 2 * w, w), (q.shape[2], 1, 1))  # (blocks, w, 2 w)
         seen[0, :, :w] = False  # nothing stands before the text
-        return F.scaled_dot_product_attention(q, k, v, seen).flatten(2, 3)[:, :, :N]
+        return F.scaled_dot_product_attention(q, k, v, seen).reshape(*q.shape[:2], -1, D)[:, :, :N]
 
 
 class GPT3(GPT2):
