@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from golden.weights import noise, numbers
@@ -13,6 +15,9 @@ from minivision import models
 from minivision.generate import generate
 from minivision.models.gpt2 import Attention
 from minivision.models.gpt3 import BandedAttention, band
+from minivision.op import OPS
+
+profile = sys.modules["minivision.profile"]  # mv.profile is its function
 
 
 def tiny(**overrides):
@@ -119,3 +124,33 @@ def test_a_band_of_nothing_is_refused():
         mv.create_model("gpt3_tiny", band=0)
     with pytest.raises(ValueError, match="n_embd 66 must be a multiple of n_head 4"):
         mv.create_model("gpt3_tiny", n_embd=66)
+
+
+def test_what_profile_does_not_compute_of_large_models_changes_no_count(monkeypatch):
+    model = mv.create_model("gpt3_tiny")
+    wanted = mv.profile(model, (128,))
+    calls = []
+    monkeypatch.setattr(profile, "LARGE", 1)
+    told = profile._uncounted
+    monkeypatch.setattr(profile, "_uncounted", lambda name, *rest: calls.append((name, told(name, *rest))) or calls[-1][1])
+    assert mv.profile(model, (128,)).rows == wanted.rows
+    assert {name for name, shape in calls if shape} == set(profile.UNCOUNTED)
+
+
+@pytest.mark.parametrize(("call", "shape"), [
+    (("add", (np.ones((2, 3)), np.ones((2, 3))), {}), (2, 3)),
+    (("add", (np.ones((2, 3)), np.ones(3)), {}), None),
+    (("add", (np.ones((2, 3), int), np.ones((2, 3), int)), {}), None),
+    (("pad", (np.ones((2, 3)),), {"widths": ((0, 1), (2, 0))}), (3, 5)),
+    (("pad", (np.ones((2, 3)),), {"widths": ((0, 1), (2, 0)), "value": 1.0}), None),
+    (("concatenate", (np.ones((2, 3)), np.ones((2, 4))), {"axis": 1}), (2, 7)),
+    (("concatenate", (np.ones((2, 3)), np.ones((3, 4))), {"axis": 1}), None),
+    (("layer_norm", (np.ones((2, 3)), np.ones(3), np.ones(3)), {}), (2, 3)),
+])  # fmt: skip
+def test_shapes_that_are_told_are_those_of_the_operations(call, shape, monkeypatch):
+    monkeypatch.setattr(profile, "LARGE", 1)
+    assert profile._uncounted(*call) == shape
+    if shape:
+        assert OPS[call[0]].forward(*call[1:])[0].shape == shape
+    monkeypatch.setattr(profile, "LARGE", 100)
+    assert profile._uncounted(*call) is None

@@ -161,7 +161,7 @@ three, one = ([trained(seed, n_layer, lr) for seed in range(SEEDS)] for n_layer,
 #
 # The loss first stays on a plateau: the network knows which values a text has, and not whose they are. Then it drops. At the
 # same time a head of the last layer begins to look from a key to *what followed the same key before*: an *induction head*
-# (Olsson et al. 2022, arXiv 2209.11895). It can find it because a layer below lets each value look back at its key.
+# (Olsson et al. 2022, arXiv 2209.11895). Below, values look back at their keys: so it can find them.
 
 figure, axes = plt.subplots(1, 3, figsize=(7.5, 2.8), layout="constrained", width_ratios=[1, 1, 1.15])
 for seed, (_, losses, heads) in enumerate(three):
