@@ -170,7 +170,7 @@ for seed, (_, losses, heads) in enumerate(three):
 axes[0].plot(one[0][1], color="grey", linewidth=0.7, label="one layer", zorder=0)
 axes[0].set(title="Loss", xlabel="step", ylabel="nats per value", ylim=(0, 2))
 axes[0].legend(fontsize=8)
-axes[1].set(title="The copying head", xlabel="step", ylabel="weight on what followed this key", ylim=(0, 1))
+axes[1].set(title="The copying head", xlabel="step", ylabel="on what followed the key", ylim=(0, 1))
 tokens = in_context.pairs(np.random.default_rng(1), 1, 10, KEYS, VALUES)[0]
 at_keys = weights_of(three[0][0], tokens, 2)[0, three[0][2][-1].argmax(), ::2]  # (keys, T)
 axes[2].imshow(at_keys, cmap="Blues", vmin=0, vmax=1, aspect="auto")
