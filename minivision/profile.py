@@ -70,6 +70,26 @@ def _product(name: str, arrays: tuple[Any, ...]) -> tuple[int, ...] | None:
     return (*np.broadcast_shapes(*leading), a[-2], (others or [b])[0][-1]) if fits else None
 
 
+LARGE = 1 << 22  # elements, from which on filling memory is what takes the time
+
+
+def _uncounted(name: str, arrays: tuple[Any, ...], attrs: dict[str, Any]) -> tuple[int, ...] | None:
+    """The shape of a large result without multiply-adds: of a sum of two of a shape, a norm, a border of zeros, a join."""
+    shapes, axis = [np.shape(a) for a in arrays], attrs.get("axis", 0)
+    if sum(map(math.prod, shapes)) < LARGE or arrays[0].dtype.kind != "f":
+        return None
+    if name == "layer_norm" or (name == "add" and shapes[0] == shapes[1]):
+        return shapes[0]
+    if name == "pad" and attrs.get("value", 0.0) == 0.0:
+        return tuple(before + n + after for (before, after), n in zip(attrs["widths"], shapes[0], strict=True))
+    if name == "concatenate" and axis >= 0 and len({(*s[:axis], *s[axis + 1 :]) for s in shapes}) == 1:
+        return (*shapes[0][:axis], sum(s[axis] for s in shapes), *shapes[0][axis + 1 :])
+    return None
+
+
+UNCOUNTED = "layer_norm", "add", "pad", "concatenate"
+
+
 @dataclass
 class Row:
     """One module, with all that is inside it. output is None where the module was not called."""
@@ -120,7 +140,8 @@ def count_parameters(model: Module) -> int:
 
 
 def profile(model: Module, input_shape: tuple[int, ...], dtype: Any = None) -> Profile:
-    """Counts one forward pass in evaluation mode on zeros. Products of matrices are not computed: their results are 0.
+    """Counts one forward pass in evaluation mode on zeros. Products of matrices, and large sums and norms, are not computed: they
+    are 0.
 
     input_shape: one sample's, without the batch axis: (3, 224, 224); (1, 3, 224, 224) is taken too. dtype: the zeros'; None
     is what `model.config.input_dtype` says, where a model has it (those that read whole numbers), else its first parameter's.
@@ -161,6 +182,8 @@ def _counting(rows: dict[Module, Row]) -> Iterator[None]:
             stack.enter_context(module.register_forward_hook(functools.partial(_leave, calling)))
         for name in MACS.keys() & OPS.keys():
             stack.enter_context(_counted(name, calling, busy))
+        for name in UNCOUNTED:
+            stack.enter_context(_skipped(name))
         yield
 
 
@@ -199,7 +222,28 @@ def _counted(name: str, calling: list[Row], busy: list[str]) -> Iterator[None]:
             row.activations += y.size
         return y, kept
 
-    vars(operation)["forward"] = counting
+    with _forward(operation, counting):
+        yield
+
+
+@contextmanager
+def _skipped(name: str) -> Iterator[None]:
+    """Zeros, which take no memory before they are written, for a result whose shape is told without it."""
+    operation = OPS[name]
+    forward = operation.forward
+
+    def skipping(arrays: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+        shape = _uncounted(name, arrays, attrs)
+        return forward(arrays, attrs) if shape is None else (np.zeros(shape, np.result_type(*arrays[:2])), ())
+
+    with _forward(operation, skipping):
+        yield
+
+
+@contextmanager
+def _forward(operation: Any, function: Callable[..., Any]) -> Iterator[None]:
+    """Inside, the operation's forward pass is the function."""
+    vars(operation)["forward"] = function
     try:
         yield
     finally:

@@ -24,7 +24,7 @@ LAYERS = [
     ["_optimizer", "optim", "schedule", "swa"],
     ["foreign", "pickles", "torch_file", "checkpoint", "published", "profile", "data", "text"],
     ["models"],
-    ["generate", "gradcheck", "meta", "proof", "bench", "plot", "probe", "robustness", "train"],
+    ["generate", "gradcheck", "in_context", "meta", "proof", "bench", "plot", "probe", "robustness", "train"],
     ["doctor", "lesson", "classroom"],
     ["cli"],
 ]
@@ -39,6 +39,7 @@ PARENTS = {  # a model file imports no sibling but what its paper builds on
     "deit": {"vit"},
     "dynamic_vit": {"vit"},
     "igpt": {"gpt2"},
+    "gpt3": {"gpt2"},
     "hybrid_vit": {"vit"},
     "mae": {"vit"},
     "acnet_cifar": {"acnet"},

@@ -47,8 +47,10 @@ SIDES = {"inception_*": 139, "selecsls*": 128}  # that leave more than one place
 OWN = ("alexnet", "vgg*", "micronet*", "*it_*", "*swin*", "focal*", "simmim*", "mixer*", "*former*", "sasa*", "axial*")
 OWN += ("attention*",)  # models that are looked at on images of their own size
 EVALUATED = ("dynamic_vit*",)  # in training mode they draw lots; golden/dynamic_vit.npz has a pass in which both draw the same
-FEWER: dict[str, dict[str, int]] = {  # blocks, which are all alike, of models that are larger than 16 GB
+FEWER: dict[str, dict[str, int]] = {  # blocks, or heads, which are all alike, of models that are larger than 16 GB
     "mae_vit_large*": {"depth": 16}, "mae_vit_huge*": {"depth": 8}, "igpt_medium": {"n_layer": 12}, "igpt_large": {"n_layer": 6},
+    "gpt3_1_3b": {"n_layer": 12}, "gpt3_2_7b": {"n_layer": 6}, "gpt3_6_7b": {"n_layer": 2},
+    "gpt3_13b": {"n_layer": 2, "n_embd": 2560, "n_head": 20}, "gpt3_175b": {"n_layer": 2, "n_embd": 1536, "n_head": 12},
 }  # fmt: skip
 TOKENS = 64  # that are read at once
 WHOLE = sys.maxsize  # gradients of any size are compared number by number
@@ -81,6 +83,7 @@ def case_of(name: str, train: bool) -> dict[str, Any]:
     overrides = {rate: 0.0 for rate in ("drop_rate", "drop_path_rate") if getattr(config, rate, 0.0)}
     overrides |= {"mask_seed": SEED} if hasattr(config, "mask_seed") else {}
     overrides |= next((fewer for pattern, fewer in FEWER.items() if fnmatch(name, pattern)), {})
+    overrides |= {"band": 16} if hasattr(config, "band") else {}  # shorter than the text
     case = {"model": name, "batch": 2, "gradients": True, "train": train, "overrides": overrides}
     if len(config.input_shape) == 1:
         return {**case, "input": [min(*config.input_shape, TOKENS)], "tokens": config.vocab_size}
