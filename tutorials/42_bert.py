@@ -164,7 +164,7 @@ def descend(loss, parameters, told, lr):  # told: each step's arguments of the l
         optimizer.step()
 
 
-BODY, nats, follow, right = {"hidden_size": 32, "initializer_range": 0.15}, [], [], []
+BODY, nats, nsp, right = {"hidden_size": 32, "initializer_range": 0.15}, [], [], []
 for seed in SEEDS:
     draw = np.random.default_rng(seed)
     P = draw.dirichlet(np.full(6, 0.3), 6)
@@ -233,14 +233,14 @@ for seed in SEEDS:
     model = mv.create_model("bert_tiny", vocab_size=29, **BODY)
     start = {key: np.copy(value) for key, value in model.bert.state_dict().items()}
     descend(model.loss, model.parameters(), told, 5e-3)
-    follow.append(np.mean(model(unseen, part).nsp.numpy().argmax(1) == answers))
+    nsp.append(np.mean(model(unseen, part).nsp.numpy().argmax(1) == answers))
     sets = [(written(chains, which, draw), which) for which in (np.arange(n) % 4 for n in (8, 200, 1000))]
     right.append([[tuned(state, *sets, lr) for lr in RATES] for state in (start, model.bert.state_dict())])
 right = np.array(right)  # (seeds, scratch and pre-trained, rates, held-out and test)
 best = right[..., 0].mean(0).argmax(1)
-scratch, after = right[:, [0, 1], best, 1].T
-print(f"right: pairs {np.round(follow, 2)}, languages {scratch.round(2)}, pre-trained {after.round(2)}, rates {np.take(RATES, best)}")
-assert lesson.quick() or np.all([np.array(follow) > 0.8, after > scratch + 0.05])
+fresh, after = right[:, [0, 1], best, 1].T
+print(f"pairs right {np.round(nsp, 2)}; languages {fresh.round(2)}, pre-trained {after.round(2)}; rates {np.take(RATES, best)}")
+assert lesson.quick() or np.all([np.array(nsp) > 0.8, after > fresh + 0.05])
 
 # %%
 # Exercises
