@@ -179,12 +179,12 @@ for seed in SEEDS:
     masked = [np.where(np.arange(8) == t, 4, x) for t in range(8)]
     found = [[F.cross_entropy(of(y).mlm[:, t], x[:, t]).item() for t, y in enumerate(read)] for read in (masked, 8 * [x])
              for of in models]  # fmt: skip
-    nats.append([[h] * 8, [h, *6 * [2 * h - h2], h], *found])
+    nats.append([[np.nan, *7 * [h]], [h, *6 * [2 * h - h2], h], *found])
 figure, axes = plt.subplots(1, len(SEEDS), figsize=(7.2, 2.8), layout="constrained", sharey=True, squeeze=False)
-for axis, found in zip(axes[0], np.array(nats), strict=True):
+for seed, axis, found in zip(SEEDS, axes[0], np.array(nats), strict=True):
     lines = axis.plot(range(1, 9), found[:2].T) + axis.plot(range(1, 9), found[2], "C1s", range(1, 9), found[3], "kx")
-    axis.set(xlabel="place of the word", ylim=(0, None), xticks=range(1, 9))
-axes[0, 0].set(ylabel="nats for an unseen word")
+    axis.set(title=f"Chain {seed + 1}", xlabel="place of the hidden word", ylim=(0, None), xticks=range(1, 9))
+axes[0, 0].set(ylabel="nats, in new texts")
 axes[0, -1].legend(lines, ["h: all before", "$2h - h_2$: both sides", "BERT", "always [MASK]"], fontsize=8, loc="lower center")
 h, least, inside, always, plain, unasked = np.array(nats)[:, :, 1:7].mean(2).T  # each by seeds
 print(f"all before {h.round(2)}, both sides {least.round(2)}: BERT {inside.round(2)}, always [MASK] {always.round(2)}\n"
@@ -193,7 +193,7 @@ assert lesson.quick() or np.all([inside < least + 0.1, inside < h - 0.3, plain <
 
 # %%
 # From both sides BERT comes to an entropy that nothing from the left can reach. A fifth of the chosen are not hidden, for who
-# was asked at [MASK] alone knows little of words that can be read, as all are in tasks. (Fine-tuning mends that: appendix C.2.)
+# was asked at [MASK] alone knows little of words that can be read, as in tasks. (Fine-tuning hardly minds: appendix C.2.)
 #
 # Does the second part follow?
 # ----------------------------
