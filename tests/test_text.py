@@ -6,9 +6,11 @@ import random
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tokenizers
 
+import minivision as mv
 from minivision.errors import DataError
 from minivision.text import BytePairs, WordPiece
 from minivision.text.bpe import byte_letters, merge_all
@@ -63,8 +65,8 @@ def test_byte_pairs_are_those_of_the_library(pairs: BytePairs, tmp_path: Path) -
         assert pairs.decode(found) == text
 
 
-@pytest.mark.parametrize("lower", [True, False])
-def test_word_pieces_are_those_of_the_library(lower: bool) -> None:
+def word_pieces(lower: bool) -> tuple[WordPiece, tokenizers.Tokenizer]:
+    """A vocabulary of letters and a few pieces, and the library's tokeniser of it."""
     letters = [*map(chr, range(33, 127)), *"éüςσßıäå你好世国²½①😀"]
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{each}" for each in letters)]
     pieces += ["hello", "the", "world", "un", "##believ", "##able", "quick", "##ing"]
@@ -72,6 +74,12 @@ def test_word_pieces_are_those_of_the_library(lower: bool) -> None:
     oracle = tokenizers.Tokenizer(tokenizers.models.WordPiece(own.vocabulary, unk_token="[UNK]", max_input_chars_per_word=100))
     oracle.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=lower)
     oracle.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    return own, oracle
+
+
+@pytest.mark.parametrize("lower", [True, False])
+def test_word_pieces_are_those_of_the_library(lower: bool) -> None:
+    own, oracle = word_pieces(lower)
     for text in [*strings(STRINGS), "a" * 100, "a" * 101]:
         assert own.encode(text) == oracle.encode(text).ids, text
 
@@ -148,3 +156,50 @@ def test_a_pair_of_sentences_for_bert(tmp_path: Path) -> None:
         WordPiece.load(tmp_path / "nowhere.txt")
     with pytest.raises(ValueError, match="no piece 99"):
         found.decode([99])
+
+
+def test_batches_are_those_of_the_library() -> None:
+    """Texts and pairs, whole or cut to a length, padded: numbers, segments and what is seen."""
+    own, oracle = word_pieces(True)
+    end, start = (("[SEP]", own.vocabulary["[SEP]"]), ("[CLS]", own.vocabulary["[CLS]"]))
+    oracle.post_processor = tokenizers.processors.BertProcessing(end, start)
+    oracle.enable_padding(pad_id=own.vocabulary["[PAD]"], pad_token="[PAD]")
+    texts, rng = strings(600), random.Random(1)
+    for longest in [None, 3, 4, 5, 8, 9, 16, 33]:
+        oracle.no_truncation()
+        if longest is not None:
+            oracle.enable_truncation(longest, strategy="longest_first")
+        for size in (1, 7, 30):
+            some = [rng.choice(texts) if rng.random() < 0.3 else (rng.choice(texts), rng.choice(texts)) for _ in range(size)]
+            found, wanted = own.batch(some, longest), oracle.encode_batch(some)
+            for array, name in zip(found, ("ids", "type_ids", "attention_mask"), strict=True):
+                np.testing.assert_array_equal(array, [getattr(each, name) for each in wanted], f"{name} of {some} in {longest}")
+                assert [array.dtype for array in found] == [np.int64, np.int64, bool]
+
+
+def test_a_batch_goes_into_the_model_as_it_is() -> None:
+    """Texts of unlike lengths together, or each alone: the same."""
+    own, _ = word_pieces(True)
+    model = mv.create_model("bert_tiny").double().eval()
+    texts = ["hello", ("hello the world", "unbelievable"), ("", ""), ("quick", None)]
+    together = model(*own.batch(texts))
+    for i, text in enumerate(texts):
+        alone = own.batch([text])
+        assert alone.seen.all()
+        np.testing.assert_allclose(model(*alone).nsp.numpy()[0], together.nsp.numpy()[i], rtol=0, atol=1e-12)
+        T = alone.tokens.shape[1]
+        np.testing.assert_allclose(model(*alone).mlm.numpy()[0], together.mlm.numpy()[i, :T], rtol=0, atol=1e-12)
+
+
+def test_what_no_batch_can_be_made_of() -> None:
+    own, _ = word_pieces(True)
+    assert [each.shape for each in own.batch([])] == [(0, 0)] * 3
+    assert own.pair("hello the world", longest=2) == own.pair("")
+    with pytest.raises(ValueError, match=r"longest is at least 2, .*, got 1"):
+        own.batch(["hello"], longest=1)
+    with pytest.raises(ValueError, match=r"longest is at least 3, .*, got 2"):
+        own.batch(["hello", ("hello", "world")], longest=2)
+    with pytest.raises(TypeError, match="got one text"):
+        own.batch("hello")
+    with pytest.raises(DataError, match=r"\[PAD\] is not in it"):
+        WordPiece({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2}).batch(["hello"])

@@ -157,7 +157,7 @@ class GPT2(nn.Module):
             room = memory.room if memory else self.config.n_positions
             problem = f"this model reads tokens (B, T), T up to {room - before}, got {tuple(tokens.shape)}"
             hint = "shorten the text, or build the model for longer ones: create_model(..., n_positions=T)"
-            raise ShapeError("gpt2", problem, f"tokens {tuple(tokens.shape)}", hint)
+            raise ShapeError(type(self).__name__.lower(), problem, f"tokens {tuple(tokens.shape)}", hint)
         x = self.transformer(tokens, memory)  # (B, T, D)
         return F.linear(x[:, -1:] if last else x, self.transformer.wte.weight)
 

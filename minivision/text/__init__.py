@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .bpe import BytePairs
-from .wordpiece import WordPiece
+from .wordpiece import Batch, WordPiece
 
-__all__ = ["BytePairs", "WordPiece"]
+__all__ = ["Batch", "BytePairs", "WordPiece"]

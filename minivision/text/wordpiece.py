@@ -9,8 +9,11 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from ..errors import DataError
 from .unicode import character_class, check_text
@@ -36,6 +39,21 @@ def invisible_pattern() -> re.Pattern[str]:
     """What cleaning takes out: control, format and private characters but for tab and line ends; U+FFFD."""
     kept = character_class("Cc", "Cf", "Co")
     return re.compile(rf"(?![\t\n\r])[{kept}\ufffd]")
+
+
+class Batch(NamedTuple):
+    """What BERT reads, each (B, T): the pieces' numbers; 0 in the first text, 1 in the second; False at padding."""
+
+    tokens: np.ndarray
+    segments: np.ndarray
+    seen: np.ndarray
+
+
+def shortened(first: int, second: int, room: int) -> tuple[int, int]:
+    """How much stays of two lengths so that both fit into `room`: the longer gives, one by one, the first once they are equal."""
+    short = min(first, second, room // 2)
+    long = min(max(first, second), room - short)
+    return (long, short) if first > second else (short, long)
 
 
 class WordPiece:
@@ -75,12 +93,40 @@ class WordPiece:
         check_text(text)
         return [number for word in self.words(text) for number in self._word(word)]
 
-    def pair(self, first: str, second: str | None = None) -> tuple[list[int], list[int]]:
-        """[CLS] first [SEP], or [CLS] first [SEP] second [SEP], as numbers; and for each 0 or 1, the part that it is in."""
+    def pair(self, first: str, second: str | None = None, longest: int | None = None) -> tuple[list[int], list[int]]:
+        """[CLS] first [SEP], or [CLS] first [SEP] second [SEP], as numbers; and for each 0 or 1, the part that it is in.
+
+        longest: how many numbers there may be. [CLS] and [SEP] stay; the longer text loses from its end until it is no longer
+        than the other, then the first and the second in turn. ValueError where [CLS] and [SEP] alone are too many.
+        """
         start, end = self.vocabulary["[CLS]"], self.vocabulary["[SEP]"]
-        a = [start, *self.encode(first), end]
-        b = [] if second is None else [*self.encode(second), end]
+        a, b = self.encode(first), [] if second is None else self.encode(second)
+        if longest is not None:
+            signs = 2 if second is None else 3
+            if longest < signs:
+                raise ValueError(f"longest is at least {signs}, for [CLS] and [SEP], got {longest}")
+            m, n = shortened(len(a), len(b), longest - signs)
+            a, b = a[:m], b[:n]
+        a, b = [start, *a, end], [] if second is None else [*b, end]
         return a + b, [0] * len(a) + [1] * len(b)
+
+    def batch(self, texts: Sequence[str | tuple[str, str | None]], longest: int | None = None) -> Batch:
+        """Texts, or pairs of texts (first, second), each as `pair` writes it: (tokens, segments, seen), arrays (B, T).
+
+        T is the longest text's length; behind shorter ones stand [PAD], segment 0, seen False. BERT reads them as model(*batch).
+        longest: T is at most that, see `pair`. DataError without [PAD] in the vocabulary.
+        """
+        if isinstance(texts, str):
+            raise TypeError("texts is a list, got one text; [text] is a list of it")
+        if "[PAD]" not in self.vocabulary:
+            raise DataError("vocabulary: [PAD] is not in it; is it one of BERT's?")
+        pairs = [(text, None) if isinstance(text, str) else text for text in texts]
+        rows = [self.pair(first, second, longest) for first, second in pairs]
+        shape = len(rows), max((len(numbers) for numbers, _ in rows), default=0)
+        made = Batch(np.full(shape, self.vocabulary["[PAD]"]), np.zeros(shape, np.int64), np.zeros(shape, bool))
+        for i, (numbers, parts) in enumerate(rows):
+            made.tokens[i, : len(numbers)], made.segments[i, : len(numbers)], made.seen[i, : len(numbers)] = numbers, parts, True
+        return made
 
     def _word(self, word: str) -> list[int]:
         """Always the longest piece that fits; [UNK] for the whole word where none does, or where it is longer than LONGEST."""
