@@ -3,8 +3,8 @@ From bytes to text
 ==================
 
 GPT-2 (Radford et al. 2019) reads any text and says what may come next. Which letters does it read, what does each new one cost,
-where does it look, and how is a text drawn from what it says? We merge pairs of bytes by hand, write the network in NumPy, train
-three small ones on this library's own source, draw what a head attends to, and let them write.
+where does it look, and how is a text drawn from what it says? We merge pairs of bytes by hand, write the network in NumPy,
+train three small ones on this library's own source, draw what a head attends to, and let them write.
 
 :Prerequisites: :doc:`05_attention`, :doc:`36_igpt`
 """
@@ -29,9 +29,9 @@ rng = np.random.default_rng(0)
 # Pairs of bytes
 # --------------
 #
-# With words as letters, there are always words that nobody listed. With bytes nothing is unknown, but texts are long. In between
-# (Sennrich et al. 2016; GPT-2, section 2.2): begin with the 256 bytes, and again and again make one token of the most frequent
-# pair, within pieces such as a word with the space before it. Vocabulary files write that space as Ġ.
+# With words as letters, there are always words that nobody listed. With bytes nothing is unknown, but texts are long. In
+# between (Sennrich et al. 2016; GPT-2, section 2.2): begin with the 256 bytes, and again and again make one token of the most
+# frequent pair, within pieces such as a word with the space before it. Vocabulary files write that space as Ġ.
 
 
 def learned(sentence, count):  # the first merges; of equally frequent pairs, that whose tokens have the smaller numbers
@@ -53,9 +53,9 @@ print(", ".join(f"{a} {b}" for a, b in learned(small, 12)))
 assert learned(small, 12) == [*BytePairs.train(small, 256 + 1 + 12).ranks]  # one more token is <|endoftext|>
 
 # %%
-# Our text is this library's source, its last tenth held out. Whatever is written comes back. How large a vocabulary? The loss of
-# a token cannot say: a longer token is harder to guess, and stands for more. *Bits per byte* can, for a text has the same bytes
-# for all:
+# Our text is this library's source, its last tenth held out. Whatever is written comes back. How large a vocabulary? The loss
+# of a token cannot say: a longer token is harder to guess, and stands for more. *Bits per byte* can, for a text has the same
+# bytes for all:
 #
 # .. math:: \frac{-\sum_n \log_2 p(s_n \mid s_1 \dots s_{n-1})}{\text{bytes of the text}} .
 #
@@ -115,11 +115,11 @@ model, tokens = mv.create_model("gpt2_tiny").double(), rng.integers(512, size=50
 np.testing.assert_allclose(gpt2(model, tokens)[0], model(tokens[None]).numpy()[0], rtol=1e-9, atol=1e-12)
 
 # %%
-# A block has :math:`4d^2 + 4d` numbers for attention, :math:`8d^2 + 5d` for the two layers behind it, :math:`4d` for norms. With
-# :math:`V` tokens, :math:`N` places and the last norm: :math:`12Ld^2 + 13Ld + (V + N)d + 2d`. A token costs
-# :math:`24Ld^2 + 4Lnd + 2Vd` operations where it meets :math:`n` keys. (The library counts the whole square of scores, also what
-# the mask hides, and multiplies nothing for it.) No place looks ahead, so keys and values, :math:`2Lnd` numbers, stay as they are
-# when a token is appended: with a memory of them only the new one has to be read. So does GPT-2 small, with untrained weights.
+# A block has :math:`4d^2 + 4d` numbers for attention, :math:`8d^2 + 5d` for the two layers behind it, :math:`4d` for norms.
+# With :math:`V` tokens, :math:`N` places and the last norm: :math:`12Ld^2 + 13Ld + (V + N)d + 2d`. A token costs
+# :math:`24Ld^2 + 4Lnd + 2Vd` operations where it meets :math:`n` keys. (The library counts the whole square of scores, also
+# what the mask hides, and multiplies nothing for it.) No place looks ahead, so keys and values, :math:`2Lnd` numbers, stay as
+# they are when a token is appended: with a memory of them only the new one has to be read.
 
 for name in ("gpt2_xl", "gpt2_large", "gpt2_medium", "gpt2"):
     c = (model := mv.create_model(name)).config
@@ -128,10 +128,9 @@ for name in ("gpt2_xl", "gpt2_large", "gpt2_medium", "gpt2"):
     operations = 24 * L * d**2 + 4 * L * np.array([32, N]) * d + 2 * V * d
     assert 2 * mv.profile(model, (32,)).macs == 32 * operations[0]
     work, memory = operations[1] / 1e9, 4 * 2 * L * N * d / 1e6
-    print(f"{name:>11}: {mv.count_parameters(model):>13,} numbers, {work:.2f} GFLOP for token {N:,}, a memory of {memory:.0f} MB")
-
+    print(f"{name:>11}: {mv.count_parameters(model):>13,} numbers, {work:.2f} GFLOP for token {N:,}, memory {memory:.0f} MB")
 START, NEW = (8, 4) if lesson.quick() else (120, 8)
-model = mv.create_model("gpt2", **({"n_layer": 1, "vocab_size": 300} if lesson.quick() else {})).eval()
+model = mv.create_model("gpt2", **({"n_layer": 1, "vocab_size": 300} if lesson.quick() else {})).eval()  # untrained
 tokens = rng.integers(300, size=START).tolist()
 known, logits, memory, start = [*tokens], [], model.memory(), 0.0
 with mv.no_grad():
@@ -155,8 +154,8 @@ lesson.claim("L1", f"{d} wide, {L} layers, {N:,} positions, {V:,} tokens; {NEW} 
 # Training
 # --------
 #
-# Three networks of two blocks learn the library's source. (Weights of so narrow ones begin larger than GPT-2's 0.02.) What must
-# they beat? The tables above; and xz, which finds again whatever it has read in all of the training text.
+# Three networks of two blocks learn the library's source. (Weights of so narrow ones begin larger than GPT-2's 0.02.) What
+# must they beat? The tables above; and xz, which finds again whatever it has read in all of the training text.
 
 V, PLACES, SEEDS, STEPS = (SIZES[-1], 48, 1, 3) if lesson.quick() else (SIZES[-1], 48, 3, 700)
 pieces = test[: len(test) // (16 * PLACES) * 16 * PLACES].reshape(-1, 16, PLACES)
@@ -178,18 +177,16 @@ for seed in range(SEEDS):
 with mv.no_grad():
     nats = np.array([np.mean([model.loss(batch).item() for batch in pieces]) for model in models])
 packed = [len(lzma.compress(part.encode())) for part in (texts[0] + texts[1], texts[0])]
-ours, xz = nats / np.log(2) * len(test) / data.test_bytes, 8 * (packed[0] - packed[1]) / data.test_bytes
-print(
-    f"bits per byte: bytes after one {costs[0][-1]:.2f}, tokens after one {costs[-1][-1]:.2f}, xz {xz:.2f}, ours {ours.round(2)}"
-)
+ours, xz = (nats / np.log(2) * len(test) / data.test_bytes).round(2), 8 * (packed[0] - packed[1]) / data.test_bytes
+print(f"bits per byte: bytes after one {costs[0][-1]:.2f}, tokens after one {costs[-1][-1]:.2f}, xz {xz:.2f}, GPT-2 {ours}")
 assert lesson.quick() or ours.max() < costs[-1][-1] < costs[0][-1]
 
 # %%
 # Where a head looks
 # ------------------
 #
-# Left: the weight that each head gives to the token so many places back, over held-out pieces. Right: the head that looks most at
-# the token before, for two lines of code; a token's row says where it looks. (Dashed: all so far get the same.)
+# Left: the weight that each head gives to the token so many places back, over held-out pieces. Right: the head that looks
+# most at the token before, for two lines of code; a token's row says where it looks. (Dashed: all so far get the same.)
 
 BACK, row = np.arange(12), np.arange(12, PLACES)
 maps = np.array([np.mean([gpt2(model, piece)[1] for piece in pieces[:3].reshape(-1, PLACES)], axis=0) for model in models])
@@ -214,14 +211,13 @@ figure.colorbar(shown, label="weight", shrink=0.7)
 # ------------
 #
 # The likeliest? One drawn among the 40 likeliest (*top-k*, Fan et al. 2018)? Among the fewest that together have the share
-# :math:`p` (*top-p*, Holtzman et al. 2020)? The token that crosses the share stays in transformers, not in OpenAI's code. A text
-# *loops* where its last quarter is one piece, written three times or more. A weaker sign: the share of its runs of four tokens
-# that were there before. We ask both also of what people wrote.
+# :math:`p` (*top-p*, Holtzman et al. 2020)? The token that crosses the share stays in transformers, not in OpenAI's code. A
+# text has run into a *loop* where its last quarter says nothing new: nine of ten runs of four tokens were there before.
 
 
-def signs(text):
-    last, fours = text[-len(text) // 4 :], [*zip(text, text[1:], text[2:], text[3:], strict=False)]
-    return any(last[n:] == last[:-n] for n in range(1, len(last) // 3 + 1)), 1 - len(set(fours)) / len(fours)
+def old(text):  # the share of the last quarter's runs of four that were there before
+    fours = [*zip(text, text[1:], text[2:], text[3:], strict=False)]
+    return np.mean([fours.index(four) < i for i, four in enumerate(fours) if i >= 3 * len(fours) // 4])
 
 
 logits = gpt2(models[0], tokeniser.encode("    return"))[0][-1]
@@ -230,19 +226,19 @@ kept = [int((np.cumsum(p) - p < 0.9).sum()), max(1, int((np.cumsum(p) <= 0.9).su
 assert kept == [np.count_nonzero(generate.probabilities(logits, top_p=0.9, crossing=way)) for way in (True, False)]
 print(f"top-p 0.9: {kept[0]} tokens stay with {p[: kept[0]].sum():.4f}, or {kept[1]} with {p[: kept[1]].sum():.4f}")
 PROMPTS, LENGTH = ["\n\ndef", "    return", "class", '    """'], 96 if lesson.quick() else 384
-found = {"people": np.array([[signs(text) for text in pieces.reshape(-1, LENGTH).tolist()]])}
+found = {"people": np.array([[old(text) for text in pieces.reshape(-1, LENGTH).tolist()]])}
 for way, settings in {"the likeliest": {"temperature": 0.0}, "top-p 0.9": {"top_p": 0.9}, "top-k 40": {"top_k": 40}}.items():
-    drawn = [[[*generate.generate(model, tokeniser.encode(prompt), LENGTH, seed=i, **settings)]
+    texts = [[[*generate.generate(model, tokeniser.encode(prompt), LENGTH, seed=i, **settings)]
               for i, prompt in enumerate(PROMPTS)] for model in models]  # fmt: skip
-    found[way] = np.array([[signs(text) for text in each] for each in drawn])  # (S, prompts, 2)
-    print(f"--- {way}\n{tokeniser.decode(drawn[0][1][:50])}")
+    found[way] = np.array([[old(text) for text in each] for each in texts])  # (S, prompts)
+    print(f"--- {way}\n{tokeniser.decode(texts[0][1][:50])}")
 figure, axis = plt.subplots(figsize=(6.5, 2.8), layout="constrained")
 for at, values in enumerate(found.values()):
-    places = at + rng.uniform(-0.2, 0.2, values[..., 1].shape)
-    axis.scatter(places, values[..., 1], 14, values[..., 0].ravel(), cmap="brg", vmin=0, vmax=2)
-axis.set(ylabel="runs of four seen before", title="Each dot is a text; red: it loops", xticks=range(4), xticklabels=found)
-loops = {way: values[..., 0].mean(1) for way, values in found.items()}  # of each network
-holds = "holds at this scale" if loops["the likeliest"].min() >= 0.5 and not loops["top-k 40"].any() else "does not hold here"
+    axis.plot(at + rng.uniform(-0.2, 0.2, values.size), values.ravel(), "o", markersize=4, alpha=0.7)
+axis.axhline(0.9, color="0.5", ls="--")
+axis.set(ylabel="not new in the last quarter", title="Each dot is a text", xticks=range(4), xticklabels=found)
+loops = {way: (values >= 0.9).mean(1) for way, values in found.items()}  # of each network
+holds = "holds at this scale" if loops["the likeliest"].min() > 0.5 and not loops["top-k 40"].any() else "does not hold here"
 told = "; ".join(f"{way} {values.mean():.0%}" for way, values in loops.items())
 lesson.claim("L2", f"of {len(PROMPTS)} texts of {LENGTH} tokens by each of {SEEDS} networks loop: {told}", holds)
 
@@ -250,6 +246,5 @@ lesson.claim("L2", f"of {len(PROMPTS)} texts of {LENGTH} tokens by each of {SEED
 # Exercises
 # ---------
 #
-# ``minivision exercise start ID`` begins one. ``gpt2-merges``: a word by the merges that there are. ``gpt2-memory``: keys and
-# values that stay. ``gpt2-attend``: a query that sees no future. ``gpt2-loss``: nats per token. ``gpt2-probabilities``: what is
-# drawn from.
+# ``minivision exercise start ID`` begins one. ``gpt2-merges``: a word by known merges. ``gpt2-memory``: keys and values that
+# stay. ``gpt2-attend``: no future. ``gpt2-loss``: nats per token. ``gpt2-probabilities``: what is drawn from.
