@@ -70,7 +70,7 @@ for written in ("def forward(self, x):", "naïve café", "東京", "🙂"):
     print(f"{written}: {len(written.encode())} bytes, {len(data.tokens.encode(written))} tokens")
 costs = []
 for size in SIZES:
-    known = takewhile(lambda pair: table["".join(pair)] < size, data.tokens.ranks)  # noqa: B023
+    known = takewhile(lambda pair, size=size: table["".join(pair)] < size, data.tokens.ranks)
     tokeniser = BytePairs({token: number for token, number in table.items() if number < size}, [*known])
     train, test = (np.array(tokeniser.encode(part)) for part in texts)
     p = (np.bincount(train, minlength=size) + 1) / (len(train) + size)

@@ -116,7 +116,7 @@ def _add_probes(commands: Any) -> None:
 def _add_generate(commands: Any) -> None:
     what = "A language model goes on with a text, token by token, each as soon as it is drawn."
     write = commands.add_parser("generate", help="go on with a text", description=what)
-    write.add_argument("model", metavar="MODEL", help="gpt2 and its sizes, or gpt2_tiny")
+    write.add_argument("model", metavar="MODEL", help="a model that writes: gpt2 and its sizes, gpt2_tiny, gpt3_tiny, ...")
     place = "its weights: the folder of a run, or a file; vocab.json and merges.txt are beside them"
     write.add_argument("--init", metavar="PATH", required=True, help=place)
     write.add_argument("--prompt", metavar="TEXT", default="", help="what the text begins with (default: a line's end)")
