@@ -15,13 +15,16 @@ from .recording import no_grad
 __all__ = ["generate", "probabilities"]
 
 
-def probabilities(logits: np.ndarray, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> np.ndarray:
+def probabilities(
+    logits: np.ndarray, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, crossing: bool = True
+) -> np.ndarray:
     """What the next token is drawn from: logits (V) -> float64 (V) that sum to 1.
 
     First softmax(logits / temperature); temperature 0 is all on the largest, of equals on the first. Then top_k (0: all) leaves
     the k largest and whatever is as large as the k-th. Then top_p (1: all) leaves the fewest tokens that have at least the share
     top_p of what was left, the largest first, of equals the first: the convention of transformers, where the token that crosses
-    the share stays (OpenAI's code for GPT-2 drops it, unless it is the largest). ValueError for settings out of range.
+    the share stays. crossing=False drops it, unless it is the largest, and leaves whatever is as large as the last that stays:
+    the convention of OpenAI's code for GPT-2. ValueError for settings out of range.
     """
     if not (temperature >= 0.0 and top_k >= 0 and 0.0 < top_p <= 1.0):
         raise ValueError(f"temperature and top_k are at least 0, top_p above 0 up to 1; got {temperature}, {top_k}, {top_p}")
@@ -34,8 +37,11 @@ def probabilities(logits: np.ndarray, temperature: float = 1.0, top_k: int = 0, 
     p /= p.sum()
     if top_p < 1.0:
         order = np.argsort(-p, kind="stable")
-        before = np.cumsum(p[order]) - p[order]  # of each, what the larger ones have together
-        p[order[before >= top_p]] = 0.0
+        sums = np.cumsum(p[order])  # of each, what it and the larger ones have together
+        if crossing:
+            p[order[sums - p[order] >= top_p]] = 0.0
+        else:
+            p[p < p[order[max(np.count_nonzero(sums <= top_p) - 1, 0)]]] = 0.0
         p /= p.sum()
     return p
 
@@ -48,6 +54,7 @@ def generate(
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
+    crossing: bool = True,
     seed: int = 0,
     end: int | None = None,
 ) -> Iterator[int]:
@@ -66,7 +73,7 @@ def generate(
             memory, unread = model.memory(), known[-max(room // 2, 1) :]
         with no_grad():
             logits = model(np.array([unread]), memory, last=True).numpy()[0, -1]
-        p = probabilities(logits, temperature, top_k, top_p)
+        p = probabilities(logits, temperature, top_k, top_p, crossing)
         sums = np.cumsum(p)
         drawn = int(np.searchsorted(sums / sums[-1], rng.random(), side="right"))
         known.append(drawn)

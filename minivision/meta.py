@@ -26,8 +26,8 @@ from .recording import is_recording, set_grad_enabled
 from .tape import Tensor, grad
 
 __all__ = [
-    "Episodes", "Task", "adapt", "entropy", "entropy_gradient", "entropy_taml", "episodes", "inequality_taml", "maml",
-    "sinusoids",
+    "Episodes", "Task", "adapt", "entropy", "entropy_gradient", "entropy_taml", "episodes", "few_way", "inequality_taml",
+    "maml", "side_by_side", "sinusoids",
 ]  # fmt: skip
 
 Loss = Callable[[Any, Any], Any]
@@ -102,14 +102,40 @@ def sinusoids(count: int, shots: int, seed: Any, query: int | None = None, dtype
 
     shots examples of support and `query` (default: as many) of query, (n, 1) each. seed: a number, or a generator to go on with.
     """
-    rng, tasks = np.random.default_rng(seed), []
+    rng = np.random.default_rng(seed)
+    amplitude, phase = rng.uniform(0.1, 5.0, (count, 1, 1)), rng.uniform(0.0, np.pi, (count, 1, 1))
+    x = rng.uniform(-5.0, 5.0, (count, shots + (shots if query is None else query), 1))  # (T, n, 1)
+    y = (amplitude * np.sin(x - phase)).astype(dtype)
+    x = x.astype(dtype)
+    return list(map(Task, x[:, :shots], y[:, :shots], x[:, shots:], y[:, shots:]))
+
+
+def few_way(
+    x: Any, labels: np.ndarray, ways: int, shots: int, count: int, seed: Any, query: int | None = None, shuffle: bool = True
+) -> list[Task]:
+    """`count` tasks that tell `ways` of the classes in `labels` apart: `shots` examples of each, and `query` (default: as many).
+
+    Classes and examples are drawn without repetition in a task. Targets are 0 .. ways - 1: in the order in which the classes
+    were drawn, so that a start can know nothing of them, or shuffle=False in that of their labels. seed as for `sinusoids`.
+    ValueError where classes or examples do not suffice.
+    """
+    rng, tasks, size = np.random.default_rng(seed), [], shots + (shots if query is None else query)
+    places = {label: np.flatnonzero(labels == label) for label in np.unique(labels)}
+    if len(places) < ways or min(map(len, places.values())) < size:
+        smallest = min(map(len, places.values()), default=0)
+        raise ValueError(f"{ways} classes of {size} examples are wanted, there are {len(places)}, the smallest of {smallest}")
     for _ in range(count):
-        amplitude, phase = rng.uniform(0.1, 5.0), rng.uniform(0.0, np.pi)
-        x = rng.uniform(-5.0, 5.0, (shots + (shots if query is None else query), 1))
-        y = amplitude * np.sin(x - phase)
-        x, y = x.astype(dtype), y.astype(dtype)
-        tasks.append(Task(x[:shots], y[:shots], x[shots:], y[shots:]))
+        drawn = rng.permutation(list(places))[:ways]
+        chosen = np.stack([rng.permutation(places[label])[:size] for label in (drawn if shuffle else np.sort(drawn))])  # (W, n)
+        targets = np.repeat(np.arange(ways), size).reshape(ways, size)
+        parts = ((x[at], t) for at, t in ((chosen[:, :shots], targets[:, :shots]), (chosen[:, shots:], targets[:, shots:])))
+        tasks.append(Task(*(values.reshape(-1, *values.shape[2:]) for part in parts for values in part)))
     return tasks
+
+
+def side_by_side(tasks: Sequence[Task]) -> Task:
+    """Tasks of equal sizes as one, its arrays with an axis of tasks in front: (T, n, ...) each, for weights with such an axis."""
+    return Task(*(np.stack(part) for part in zip(*tasks, strict=True)))
 
 
 def entropy_taml(found: Episodes, weight: float) -> Any:

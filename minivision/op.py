@@ -71,10 +71,9 @@ class Op:
 
     def pull(self, dy: Any, kept: tuple[Any, ...], needs: tuple[bool, ...], attrs: dict[str, Any]) -> tuple[Any, ...]:
         """One cotangent for each argument; those that `needs` does not ask for may be None."""
-        done: Any = NotImplemented
         dy = dy if isinstance(dy, Tensor) or self._takes_parts else np.asarray(dy)  # Parts are put together where needed whole
-        if not isinstance(dy, Tensor) and self.kernel and self.kernel.vjp and get_backend() == "c":
-            done = self.kernel.vjp(dy, kept, needs=needs, **attrs)
+        fast = not isinstance(dy, Tensor) and self.kernel and self.kernel.vjp and get_backend() == "c"
+        done = self.kernel.vjp(dy, kept, needs=needs, **attrs) if fast else NotImplemented
         if done is NotImplemented:
             done = self.vjp(dy, kept, **({"needs": needs} if self._takes_needs else {}), **attrs)
         done = done if isinstance(done, tuple) else (done,)

@@ -65,6 +65,9 @@ class Tensor(NDArrayOperatorsMixin):
     def __setitem__(self, index: Any, value: Any) -> None:
         METHODS["__setitem__"](self, index, value)
 
+    def __iter__(self) -> Any:
+        return iter(METHODS["unbind"](self))
+
     def __len__(self) -> int:
         return len(self.data)
 
@@ -145,15 +148,13 @@ def _seed(output: Any, gradient: Any, create_graph: bool) -> Any:
 
 def _pull(outputs: Any, gradients: Any, wanted: Any, create_graph: bool, retain: bool | None) -> dict[Any, Any]:
     """The cotangents of the `wanted` sources (None: of every leaf), by one walk from the newest node to the oldest."""
-    arrived: dict[Any, Any] = {}
+    arrived, found = dict[Any, Any](), dict[Any, Any]()
     for output, gradient in zip(outputs, gradients, strict=True):
         _add(arrived, source(output), _seed(output, gradient, create_graph))
-    history = _history(list(arrived))
-    useful = set(wanted or ())  # what leads to a wanted source
+    history, useful = _history(list(arrived)), set(wanted or ())  # useful: what leads to a wanted source
     for node in reversed(history):
         if wanted is None or not useful.isdisjoint(node.parents):
             useful.add(node)
-    found = {}
     with set_grad_enabled(create_graph):
         for node in history:
             dy = arrived.pop(node, None)

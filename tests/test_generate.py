@@ -44,6 +44,21 @@ def test_top_p_keeps_the_token_that_crosses_the_share(share, kept):
     np.testing.assert_allclose(found, wanted, rtol=1e-9)
 
 
+@pytest.mark.parametrize(("share", "kept"), [(0.4, 1), (0.51, 1), (0.79, 1), (0.81, 2), (0.949, 2), (0.951, 3), (0.999, 3)])
+def test_the_other_convention_drops_the_token_that_crosses_the_share(share, kept):
+    p = np.array([0.05, 0.5, 0.15, 0.3])
+    found = probabilities(np.log(p), top_p=share, crossing=False)
+    stays = np.argsort(-p)[:kept]
+    np.testing.assert_allclose(found[stays], p[stays] / p[stays].sum(), rtol=1e-9)
+    assert np.count_nonzero(found) == kept
+
+
+def test_the_other_convention_keeps_ties_with_the_last():
+    p = np.array([0.4, 0.2, 0.2, 0.2])
+    np.testing.assert_allclose(probabilities(np.log(p), top_p=0.61, crossing=False), p, rtol=1e-9)
+    np.testing.assert_allclose(probabilities(np.log(p), top_p=0.61), [0.5, 0.25, 0.25, 0.0], rtol=1e-9)
+
+
 def test_temperature_zero_is_the_largest_of_equals_the_first():
     np.testing.assert_array_equal(probabilities(np.array([1.0, 3.0, 3.0]), temperature=0.0), [0, 1, 0])
 

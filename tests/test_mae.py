@@ -161,8 +161,8 @@ def test_positions_are_in_the_checkpoint_and_not_learned():
 def test_a_vit_takes_what_was_pretrained():
     model, tuned = digits(), mv.create_model("vit_digits", global_pool="avg").double().eval()
     unfit = tuned.load_state_dict(model.state_dict(), strict=False)
-    assert unfit.missing == ["fc_norm.weight", "fc_norm.bias", "head.weight", "head.bias"]
-    apart = {name.partition(".")[0] for name in unfit.unexpected}
+    assert unfit.missing_keys == ["fc_norm.weight", "fc_norm.bias", "head.weight", "head.bias"]
+    apart = {name.partition(".")[0] for name in unfit.unexpected_keys}
     assert apart == {"norm", "mask_token"} | {f"decoder_{part}" for part in ("pos_embed", "embed", "blocks", "norm", "pred")}
     x, everything = mv.tensor(images()), np.tile(np.arange(16), (2, 1))
     features = model.norm(tuned.forward_features(x)).numpy()

@@ -189,8 +189,33 @@ def test_sinusoids_are_what_the_paper_says():
         assert -1e-9 < ranks[0] < ranks[-1] < 1.0 + 1e-9
     again = meta.sinusoids(400, 5, np.random.default_rng(0), query=3, dtype=np.float64)
     assert all(np.array_equal(a, b) for one, other in zip(tasks, again, strict=True) for a, b in zip(one, other, strict=True))
+    together = meta.side_by_side(tasks)
+    assert [each.shape for each in together] == [(400, 5, 1), (400, 5, 1), (400, 3, 1), (400, 3, 1)]
+    np.testing.assert_array_equal(together.query_y[7], tasks[7].query_y)
     assert meta.sinusoids(1, 5, 0)[0].query_y.shape == (5, 1)
     assert meta.sinusoids(1, 5, 0)[0].query_y.dtype == np.float32
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_few_way_tasks_are_of_different_classes_and_examples(shuffle):
+    labels = np.random.default_rng(0).permutation(np.repeat([2, 3, 5, 7], 6))
+    x = np.stack([np.arange(24), labels], axis=1)  # (N, 2): which it is, and of which class
+    orders = set()
+    for task in meta.few_way(x, labels, 3, 2, 40, np.random.default_rng(1), query=4, shuffle=shuffle):
+        assert [np.shape(each) for each in task] == [(6, 2), (6,), (12, 2), (12,)]
+        both = np.concatenate([task.support_x, task.query_x])
+        assert len(np.unique(both[:, 0])) == 18
+        classes = task.support_x[::2, 1]
+        np.testing.assert_array_equal(both[:, 1], classes[np.concatenate([task.support_y, task.query_y])])
+        np.testing.assert_array_equal(task.support_y, [0, 0, 1, 1, 2, 2])
+        orders.add(tuple(classes))
+    assert len({tuple(sorted(order)) for order in orders}) == 4
+    assert len(orders) == 4 if not shuffle else len(orders) > 4
+    assert meta.few_way(x, labels, 2, 3, 1, 0)[0].query_y.shape == (6,)
+    with pytest.raises(ValueError, match="5 classes of 2 examples are wanted, there are 4, the smallest of 6"):
+        meta.few_way(x, labels, 5, 1, 1, 0)
+    with pytest.raises(ValueError, match="2 classes of 8 examples"):
+        meta.few_way(x, labels, 2, 4, 1, 0)
 
 
 def test_a_start_is_learned_from_which_one_step_leads_far():

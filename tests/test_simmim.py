@@ -116,8 +116,8 @@ def test_a_swin_takes_what_was_pretrained():
     model, tuned = digits(), mv.create_model("swin_digits").double().eval()
     state = {key.removeprefix("encoder."): value for key, value in model.state_dict().items()}
     unfit = tuned.load_state_dict(state, strict=False)
-    assert unfit.missing == ["head.fc.weight", "head.fc.bias"]
-    assert unfit.unexpected == ["mask_token", "decoder.0.weight", "decoder.0.bias"]
+    assert unfit.missing_keys == ["head.fc.weight", "head.fc.bias"]
+    assert unfit.unexpected_keys == ["mask_token", "decoder.0.weight", "decoder.0.bias"]
     x = mv.tensor(images())
     *_, last = tuned.forward_maps(x)
     wanted = tuned.norm(last.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).numpy()

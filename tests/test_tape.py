@@ -206,6 +206,17 @@ def test_numpy_gives_a_read_only_view():
     assert np.shares_memory(x.numpy(), x.data)
 
 
+def test_a_loop_over_a_tensor_gives_its_slices_on_the_tape():
+    x = mv.tensor(np.arange(6.0).reshape(3, 2), requires_grad=True)
+    first, *others = x
+    assert [row.shape for row in (first, *others)] == [(2,)] * 3
+    (others[1] * 3).sum().backward()
+    np.testing.assert_array_equal(x.grad.data, [[0, 0], [0, 0], [3, 3]])
+    assert list(mv.tensor(np.zeros((0, 2)))) == []
+    with pytest.raises(TypeError, match="0-d Tensor has no slices"):
+        list(mv.tensor(1.0))
+
+
 def test_tensor_copies_what_it_is_given():
     array = np.ones(3)
     x = mv.tensor(array)

@@ -39,11 +39,13 @@ class Images:
 class Texts:
     """A configuration of a model that reads whole numbers.
 
-    longest: the field that says how many it reads at once; writes: whether the model goes on with texts (minivision.generate).
+    longest: the field that says how many it reads at once; writes: whether the model goes on with texts (minivision.generate);
+    recurrent: whether it reads a text segment by segment, with a memory that its loss takes and that the next one sees.
     """
 
     longest: ClassVar[str] = "n_positions"
     writes: ClassVar[bool] = False
+    recurrent: ClassVar[bool] = False
 
     @property
     def input_shape(self) -> tuple[int]:

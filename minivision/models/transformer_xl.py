@@ -205,6 +205,7 @@ class TransformerXLConfig(Texts):
 
     longest: ClassVar[str] = "tgt_len"
     writes: ClassVar[bool] = True
+    recurrent: ClassVar[bool] = True
 
     d_model: int
     n_layer: int

@@ -208,7 +208,7 @@ class Module:
         return {name: tensor.data.copy() if copy else tensor.data for name, tensor, kept in self._entries() if kept}
 
     def load_state_dict(self, mapping: Mapping[str, Any], strict: bool = True) -> state.Unfit:
-        """Takes values from {dotted path: array}; returns (missing, unexpected), both empty where all fits.
+        """Takes values from {dotted path: array}; returns (missing_keys, unexpected_keys), both empty where all fits.
 
         strict: anything missing, unexpected or wrongly shaped raises one CheckpointError with a table of all of it, and
         nothing is loaded. Otherwise what fits is loaded; an entry of the wrong shape is both missing and unexpected.

@@ -15,8 +15,8 @@ from .parameter import Parameter
 class Unfit(NamedTuple):
     """Names that the mapping lacks, and names in it that were not used."""
 
-    missing: list[str]
-    unexpected: list[str]
+    missing_keys: list[str]
+    unexpected_keys: list[str]
 
 
 class _Row(NamedTuple):

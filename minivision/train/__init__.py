@@ -6,10 +6,11 @@ from .config import Config, PretrainConfig, TextConfig
 from .initial import begin_from
 from .pretrain import Pretrainer, reconstructions
 from .run import Interrupted, Watcher, resume, start
+from .streams import StreamTrainer, text_trainer
 from .texts import TextTrainer
 from .trainer import Trainer, evaluate, predict
 
 __all__ = [
-    "Config", "Interrupted", "PretrainConfig", "Pretrainer", "TextConfig", "TextTrainer", "Trainer", "Watcher", "begin_from",
-    "evaluate", "predict", "reconstructions", "resume", "start",
+    "Config", "Interrupted", "PretrainConfig", "Pretrainer", "StreamTrainer", "TextConfig", "TextTrainer", "Trainer", "Watcher",
+    "begin_from", "evaluate", "predict", "reconstructions", "resume", "start", "text_trainer",
 ]  # fmt: skip

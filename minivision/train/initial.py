@@ -31,15 +31,17 @@ def begin_from(model: Any, source: str | Path) -> str:
         arrays = model.from_published(arrays)
     arrays = {name: array for name, array in arrays.items() if not other_classes(array, before.get(name))}
     unfit = model.load_state_dict(arrays, strict=False)
-    taken = [name for name in before if name in arrays and name not in unfit.missing]
-    wrong = [f"  {name}: {arrays[name].shape}, the model has {before[name].shape}" for name in unfit.missing if name in arrays]
+    taken = [name for name in before if name in arrays and name not in unfit.missing_keys]
+    wrong = [
+        f"  {name}: {arrays[name].shape}, the model has {before[name].shape}" for name in unfit.missing_keys if name in arrays
+    ]
     share = sum(before[name].size for name in taken) / sum(array.size for array in before.values())
     if wrong or share < LEAST:
         model.load_state_dict(before)
         why = "entries of another shape:\n" + "\n".join(wrong) if wrong else f"it has {share:.0%} of the model's numbers"
         hint = "pre-train the model whose encoder this is, on images of the same kind"
         raise CheckpointError(f"{path} does not fit {type(model).__name__}; nothing was loaded: {why}\n  hint: {hint}")
-    new = ", ".join(unfit.missing)
+    new = ", ".join(unfit.missing_keys)
     return f"{len(taken)} of {len(before)} entries from {path}" + (f"; new: {new}" if new else "")
 
 

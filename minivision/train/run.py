@@ -6,7 +6,7 @@ import json
 import platform
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -22,7 +22,7 @@ from ..errors import CheckpointError, SettingError, TrainingError
 from . import folder
 from .config import Config, PretrainConfig, RunConfig, TextConfig
 from .pretrain import Pretrainer
-from .texts import TextTrainer
+from .streams import text_trainer
 from .trainer import Trainer
 
 
@@ -51,7 +51,7 @@ class Watcher:
 
 SILENT = Watcher()
 FIGURES = "test_accuracy", "test_loss", "train_accuracy", "bits_per_byte"  # of the last epoch, as far as a run has them
-TRAINERS: dict[type[RunConfig], type[Trainer]] = {Config: Trainer, PretrainConfig: Pretrainer, TextConfig: TextTrainer}
+TRAINERS: dict[type[RunConfig], Callable[..., Trainer]] = {Config: Trainer, PretrainConfig: Pretrainer, TextConfig: text_trainer}
 COMMANDS = {Config: "minivision train", PretrainConfig: "minivision pretrain", TextConfig: "minivision train"}
 
 

@@ -58,7 +58,7 @@ class Layer(nn.Module):
         return x + self.conv2(torch.relu(self.conv1(self.norm_2(x))))
 
 
-class Whole(nn.Module):
+class Logits(nn.Module):
     def __init__(
         self, name: str, vocab_size: int = 388, heads_share_relative_embedding: bool = False, clip: bool = True, **overrides: Any
     ) -> None:
@@ -94,4 +94,4 @@ CASES = {
 }
 
 if __name__ == "__main__":
-    write("music_transformer", Whole, CASES, {name: (size[-1],) for name, size in SIZES.items()})
+    write("music_transformer", Logits, CASES, {name: (size[-1],) for name, size in SIZES.items()})

@@ -120,7 +120,7 @@ class Softmax(nn.Module):
         return torch.cat([head[..., :frequent], *(head[..., -i, None] + part for i, part in enumerate(parts[1:], 1))], -1)
 
 
-class Whole(nn.Module):
+class Logits(nn.Module):
     """(B, T) -> log-probabilities (B, T, V), with what is kept of the segments before in `kept`, where mem_len is remembered."""
 
     def __init__(self, name: str, remember: bool = False, **overrides: Any) -> None:
@@ -159,7 +159,7 @@ SMALL = {"d_model": 16, "n_layer": 2, "n_head": 2, "d_head": 6, "d_inner": 20, "
 
 def segments(label: str, mem_len: int, **overrides: Any) -> dict[str, np.ndarray]:
     """Four segments of five tokens, each behind what is kept of those before; once all gradients of the last one's loss."""
-    model = fill(Whole("transformer_xl_tiny", remember=True, **SMALL, mem_len=mem_len, **overrides).double())
+    model = fill(Logits("transformer_xl_tiny", remember=True, **SMALL, mem_len=mem_len, **overrides).double())
     tokens = torch.from_numpy(numbers("stream", (2, 21), 30))
     ys = [model(tokens[:, 5 * i : 5 * i + 5]) for i in range(4)]
     found = {f"{label} outputs": torch.stack(ys).detach().numpy()}
@@ -188,4 +188,4 @@ CASES: dict[str, dict[str, Any]] = {
 
 if __name__ == "__main__":
     kept = segments("memory", 7) | segments("shorter", 3, clamp_len=4, div_val=2) | segments("same", 6, same_length=True)
-    write("transformer_xl", Whole, CASES, {name: (size[5],) for name, size in SIZES.items()}, more=kept)
+    write("transformer_xl", Logits, CASES, {name: (size[5],) for name, size in SIZES.items()}, more=kept)

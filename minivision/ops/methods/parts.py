@@ -28,7 +28,9 @@ def select(self: Any, dim: int, index: int) -> Any:
 
 @method
 def unbind(self: Any, dim: int = 0) -> tuple[Any, ...]:
-    """The slices along an axis."""
+    """The slices along an axis: of the first, what a loop over a Tensor gives. TypeError for a 0-d one, which has none."""
+    if not self.ndim:
+        raise TypeError("a 0-d Tensor has no slices and cannot be iterated over; .item() is its number")
     dim = dimension("unbind", self, dim)
     return tuple(self[along(dim, i)] for i in range(self.shape[dim]))
 
