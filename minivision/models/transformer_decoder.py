@@ -43,9 +43,10 @@ class LocalAttention(MultiheadAttention):
         """(B, h, N, d_k) -> the same; token t sees s <= t where s // block = t // block. Always causal, with no other mask."""
         N, n = q.shape[2], self.block
         if n >= N:
-            return super().attend(q, k, v, mask, causal)
+            return F.scaled_dot_product_attention(q, k, v, is_causal=True)
         q, k, v = (F.pad(each, (0, 0, 0, -N % n)).unflatten(2, (-1, n)) for each in (q, k, v))  # (B, h, blocks, n, d_k)
-        return super().attend(q, k, v, mask, causal).flatten(2, 3)[:, :, :N]  # what fills the last block stands behind all
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)  # (B, h, blocks, n, d_k)
+        return y.flatten(2, 3)[:, :, :N]  # what fills the last block stands behind all
 
 
 class CompressedAttention(MultiheadAttention):
