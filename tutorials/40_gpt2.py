@@ -6,7 +6,7 @@ GPT-2 (Radford et al. 2019) reads any text and says what may come next. Which le
 where does it look, and how is a text drawn from what it says? We merge pairs of bytes by hand, write the network in NumPy,
 train three small ones on this library's own source, draw what a head attends to, and let them write.
 
-:Prerequisites: :doc:`05_attention`, :doc:`36_igpt`
+:Prerequisites: :doc:`05_attention`, :doc:`38_transformer`
 """
 
 import lzma

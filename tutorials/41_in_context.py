@@ -6,7 +6,7 @@ GPT-3 (Brown et al. 2020) was tuned to no task. A few worked examples stand in t
 How can a network learn without a gradient? We count what the paper changed, build its banded attention, train small GPT-3s on
 texts whose answers stand nowhere but in the text, and look at the head that finds them.
 
-:Prerequisites: :doc:`05_attention`, :doc:`36_igpt`
+:Prerequisites: :doc:`05_attention`, :doc:`40_gpt2`
 """
 
 import matplotlib.pyplot as plt

@@ -6,7 +6,7 @@ A language model reads from left to right: if it saw the next word, there would 
 how can one learn from both sides? BERT (Devlin et al. 2019) hides words and has them said. We cut words into pieces, hold the
 mask over padding to exact zeros, and measure what both sides are worth, against entropies computed by hand.
 
-:Prerequisites: :doc:`05_attention`, :doc:`36_igpt`
+:Prerequisites: :doc:`05_attention`, :doc:`38_transformer`
 """
 
 import matplotlib.pyplot as plt

@@ -6,7 +6,7 @@ A Transformer reads so many tokens at once, and a text is longer. Cut it into se
 nothing: at every cut the context is lost. Transformer-XL (Dai et al. 2019) remembers what its layers read before. We write its
 layer by hand, find out exactly how far it sees, and let it read what repeats beyond a segment.
 
-:Prerequisites: :doc:`05_attention`, :doc:`36_igpt`
+:Prerequisites: :doc:`05_attention`, :doc:`40_gpt2`
 """
 
 import re
