@@ -57,7 +57,10 @@ def _reduced(losses: Any, reduction: str, counts: np.ndarray, numbers: np.ndarra
 
 
 def _soft_cross_entropy(input: Any, target: Any, weight: Any, reduction: str, label_smoothing: float) -> Any:
-    """-sum_c w_c q_c log p_c,  q = (1 - a) target + a / C."""
+    """-sum_c w_c q_c log p_c,  q = (1 - a) target + a / C,  p = softmax(input), a = label_smoothing.
+
+    input and target (C), (N, C) or (N, C, d1, ...); the losses, one for each target, are reduced.
+    """
     logits, q = classes_last("cross_entropy", input), classes_last("cross_entropy", target)
     if label_smoothing:
         q = (1.0 - label_smoothing) * q + label_smoothing / q.shape[-1]
