@@ -235,8 +235,8 @@ axes[1].legend(fontsize=7, ncols=2, loc="upper center", columnspacing=0.6, handl
 axes[0].legend(fontsize=8)
 
 # %%
-# Once its bias was raised the paper's student knew 98.6 % of MNIST's 3s, from tens of thousands of images of other digits. Here,
-# from a thousand, it is less, and yet far more than the same gives a student of labels: other digits' answers describe it.
+# Once its bias was raised the paper's student knew 98.6 % of MNIST's 3s, from tens of thousands of images of other digits.
+# From a thousand it is less here, and yet far more than the same gives a student of labels: other digits' answers describe it.
 #
 # DeiT (:doc:`33_deit`) found the teacher's bare decision better than its soft answers. There images are mixed, and the decision
 # says what a label does not. Here the teacher's decisions are the labels, nearly all: what they do not say, softness must.
