@@ -11,6 +11,7 @@ import minivision as mv
 import minivision.functional as F
 from minivision import kernels, nn
 from minivision.backend import backend
+from minivision.gradcheck import gradcheck
 
 BACKENDS = [
     "numpy",
@@ -214,6 +215,71 @@ def test_kl_div():
     F.kl_div(x, t, "sum").backward()
     np.testing.assert_allclose(x.grad.data, -q)
     assert np.isfinite(t.grad.data).all()
+
+
+@pytest.mark.parametrize("by", BACKENDS)
+@pytest.mark.parametrize("tau", [0.5, 1.0, 4.0])
+def test_distillation_loss_and_its_gradient(by, tau):
+    """tau^2 KL by loops, any axes before the classes; tau (p - q) / B by the tape, and by differences; none for the teacher."""
+    z, taught = RNG.standard_normal((2, 4, 3)), leaf(2 * RNG.standard_normal((2, 4, 3)))
+    log_ps, log_qs = ([log_p(row / tau) for row in x.reshape(-1, 3)] for x in (z, taught.data))
+    each = [
+        tau**2 * math.fsum(math.exp(b) * (b - a) for a, b in zip(one, other, strict=True))
+        for one, other in zip(log_ps, log_qs, strict=True)
+    ]
+    with backend(by):
+        x = leaf(z)
+        np.testing.assert_allclose(F.distillation_loss(x, taught, tau, "none").data.ravel(), each, rtol=1e-11)
+        assert math.isclose(F.distillation_loss(z, taught.data, tau, "sum"), sum(each), rel_tol=1e-12)
+        loss = F.distillation_loss(x, taught, tau)
+        assert math.isclose(loss.item(), sum(each) / 8, rel_tol=1e-12)
+        loss.backward()
+        gradient = tau * (np.exp(log_ps) - np.exp(log_qs)).reshape(z.shape) / 8
+        np.testing.assert_allclose(x.grad.data, gradient, rtol=0, atol=1e-15)
+        assert taught.grad is None
+        assert gradcheck(lambda x: F.distillation_loss(x, taught, tau), leaf(z), second_order=True)
+
+
+def test_a_cold_teacher_is_a_soft_label_and_a_hot_one_is_matched_in_its_logits():
+    """tau = 1: cross-entropy less the entropy of q. tau -> infinity: the gradient (d - mean d) / (B C), d = z - v, with an error
+    that falls as 1 / tau (Hinton et al. 2015, section 2.1), so that 2 g(2 tau) - g(tau) is left with one of 1 / tau^2."""
+    z, v = leaf(X), 2 * RNG.standard_normal(X.shape)
+    log_q = np.array([log_p(row) for row in v])
+    entropy = -np.sum(np.exp(log_q) * log_q, axis=1).mean()
+    assert math.isclose(F.distillation_loss(z, v).item(), F.cross_entropy(z, np.exp(log_q)).item() - entropy, rel_tol=1e-12)
+    d = X - v
+    limit = (d - d.mean(axis=1, keepdims=True)) / d.size
+    one, two, four = (mv.grad(F.distillation_loss(z, v, tau), z).data for tau in (500.0, 1000.0, 2000.0))
+    np.testing.assert_allclose((one - limit) / 2, two - limit, rtol=0.02, atol=1e-6)
+    first, second = 2 * two - one - limit, 2 * four - two - limit
+    assert np.abs(first).max() < 1e-5
+    np.testing.assert_allclose(first / 4, second, rtol=0.05, atol=1e-8)
+    assert math.isclose(F.distillation_loss(z, v, 1e4).item(), d.size * np.sum(limit**2) / 2, rel_tol=1e-3)
+
+
+def test_a_teacher_may_rule_out_classes_and_a_student_of_its_opinion_loses_nothing():
+    shut = np.array([[0.0, 1.0, -np.inf], [-np.inf, 2.0, -np.inf]])
+    for student, finite in ((shut, True), (np.zeros((2, 3)), True), (np.array([[0.0, -np.inf, 0.0]] * 2), False)):
+        x = leaf(student)
+        loss = F.distillation_loss(x, shut, tau=2.0)
+        assert np.isfinite(loss.item()) == finite
+        if finite:
+            loss.backward()
+            assert np.isfinite(x.grad.data).all()
+    assert F.distillation_loss(shut, shut, tau=2.0) == F.distillation_loss(X, X, tau=3.0) == 0.0
+    assert math.isnan(F.distillation_loss(X, np.full(X.shape, np.nan)))
+
+
+def test_teachers_that_there_are_not():
+    for tau in (0.0, -1.0, math.nan):
+        with pytest.raises(ValueError, match=f"the temperature tau must be above 0, got {tau}"):
+            F.distillation_loss(X, X, tau)
+    with pytest.raises(mv.ShapeError, match=r"a student's logits are \(4, 3\), its teacher's \(3,\)"):
+        F.distillation_loss(X, X[0])
+    with pytest.raises(mv.ShapeError, match="logits of the same classes"):
+        F.distillation_loss(mv.tensor(1.0), mv.tensor(1.0))
+    with pytest.raises(ValueError, match="'mean', 'sum', 'none'; got 'batchmean'"):
+        F.distillation_loss(X, X, reduction="batchmean")
 
 
 # ------------------------------------------------------------------------------------------------------- regression

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from ..errors import ShapeError
 from ..ops.elementwise import raw, shape_of
 from ._losses import (
     check_classes,
     check_reduction,
     classes_last,
+    describe,
     mean_over_weights,
     reduce,
     rows_of,
@@ -20,8 +22,8 @@ from ._losses import (
 )  # fmt: skip
 
 __all__ = [
-    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "huber_loss", "kl_div", "l1_loss", "mse_loss",
-    "nll_loss", "sigmoid_focal_loss", "smooth_l1_loss",
+    "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "distillation_loss", "huber_loss", "kl_div",
+    "l1_loss", "mse_loss", "nll_loss", "sigmoid_focal_loss", "smooth_l1_loss",
 ]  # fmt: skip
 
 
@@ -55,7 +57,10 @@ def _reduced(losses: Any, reduction: str, counts: np.ndarray, numbers: np.ndarra
 
 
 def _soft_cross_entropy(input: Any, target: Any, weight: Any, reduction: str, label_smoothing: float) -> Any:
-    """-sum_c w_c q_c log p_c,  q = (1 - a) target + a / C."""
+    """-sum_c w_c q_c log p_c,  q = (1 - a) target + a / C,  p = softmax(input), a = label_smoothing.
+
+    input and target (C), (N, C) or (N, C, d1, ...); the losses, one for each target, are reduced.
+    """
     logits, q = classes_last("cross_entropy", input), classes_last("cross_entropy", target)
     if label_smoothing:
         q = (1.0 - label_smoothing) * q + label_smoothing / q.shape[-1]
@@ -127,6 +132,30 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
     else:
         losses = target * (np.log(np.where(raw(target) == 0, 1.0, target)) - input)  # 0 log 0 = 0
     return np.sum(losses) / float(input.shape[0]) if reduction == "batchmean" else reduce(losses, reduction)
+
+
+def distillation_loss(logits: Any, teacher_logits: Any, tau: float = 1.0, reduction: str = "mean") -> Any:
+    """tau^2 sum_c q_c log(q_c / p_c),  q = softmax(teacher_logits / tau),  p = softmax(logits / tau): learning from a teacher.
+
+    logits and teacher_logits (..., C), of one shape; the losses are (...), and "mean" is that over all of them. The teacher
+    counts as a constant: no gradient goes through it. A class that it rules out (q_c = 0) costs nothing. The gradient of the
+    mean over B rows, tau (p - q) / B, keeps its size whatever the temperature tau is: at tau = 1 the loss is the cross-entropy
+    with q, less the entropy of q; as tau grows it comes to the squared error of the logits, |d - mean d|^2 / (2 C) with
+    d = logits - teacher_logits.  Hinton et al. 2015, section 2; the factor tau^2 is told there.
+
+    Raises ShapeError where the shapes differ or are (); ValueError for a tau that is not above 0.
+    """
+    check_reduction(reduction)
+    if not tau > 0.0:
+        raise ValueError(f"distillation_loss: the temperature tau must be above 0, got {tau}")
+    if shape_of(logits) != shape_of(teacher_logits) or not shape_of(logits):
+        problem = f"a student's logits are {shape_of(logits)}, its teacher's {shape_of(teacher_logits)}"
+        told = describe(logits=logits, teacher_logits=teacher_logits)
+        raise ShapeError("distillation_loss", problem, told, "both are (..., C), logits of the same classes")
+    log_q, log_p = ops.softmax.log_softmax(raw(teacher_logits) / tau), ops.softmax.log_softmax(logits / tau)
+    q = np.exp(log_q)
+    gaps = np.where(q == 0.0, 0.0, log_q) - np.where(q == 0.0, 0.0, log_p)  # 0 log 0 = 0
+    return reduce(tau * tau * np.sum(q * gaps, axis=-1), reduction)
 
 
 def mse_loss(input: Any, target: Any, reduction: str = "mean", weight: Any = None) -> Any:

@@ -72,12 +72,9 @@ def soft_distillation_loss(
     label_smoothing; teacher_logits Z_t (B, C), through which no gradient goes. ShapeError where the shapes differ;
     ValueError for a temperature tau that is not above 0 or a share lam outside 0..1.
     """
-    if not tau > 0.0:
-        raise ValueError(f"soft_distillation_loss: the temperature tau must be above 0, got {tau}")
     by_class, by_teacher = _both("soft_distillation_loss", logits, teacher_logits, lam)
-    wanted = F.log_softmax(raw(teacher_logits) / tau)
-    divergence = F.kl_div(F.log_softmax(by_teacher / tau), wanted, "batchmean", log_target=True)
-    return (1.0 - lam) * F.cross_entropy(by_class, labels, label_smoothing=label_smoothing) + lam * tau * tau * divergence
+    taught = F.distillation_loss(by_teacher, teacher_logits, tau)
+    return (1.0 - lam) * F.cross_entropy(by_class, labels, label_smoothing=label_smoothing) + lam * taught
 
 
 def hard_distillation_loss(

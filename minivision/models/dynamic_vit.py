@@ -195,7 +195,7 @@ def losses(outputs: Sparsified, labels: Any, teacher_logits: Any, teacher_tokens
         raise ValueError(f"losses: a ratio for each of the {len(outputs.decisions)} stages, got {tuple(ratios)}")
     kept = raw(outputs.kept) > 0.5
     gaps = np.square(outputs.tokens - raw(teacher_tokens)).mean(-1) * kept  # (B, N)
-    logits = F.kl_div(F.log_softmax(outputs.logits), F.log_softmax(raw(teacher_logits)), "batchmean", log_target=True)
+    logits = F.distillation_loss(outputs.logits, teacher_logits)
     shares = [np.square(each.mean(1) - rho).mean() for each, rho in zip(outputs.decisions, ratios, strict=True)]
     tokens = gaps.sum() / float(max(int(kept.sum()), 1))
     return Losses(F.cross_entropy(outputs.logits, labels), tokens, logits, sum(shares[1:], shares[0]) / len(shares))
