@@ -63,7 +63,7 @@ assert learned(small, 12) == [*BytePairs.train(small, 256 + 1 + 12).ranks]  # on
 # the best per token, and the worst per byte.
 
 SIZES = [256, 300, 320] if lesson.quick() else [256, 320, 384, 512]
-data = load_text(f"text:{text.__path__[0]}" if lesson.quick() else "text", SIZES[-1])
+data = load_text(f"text:{text.__path__[0]}" if lesson.quick() else "text", SIZES[-1] + 1)  # <|endoftext|>
 texts, table = [data.tokens.decode(part) for part in (data.train, data.test)], data.tokens.vocabulary
 for written in ("def forward(self, x):", "naïve café", "東京", "🙂"):
     assert data.tokens.decode(data.tokens.encode(written)) == written
