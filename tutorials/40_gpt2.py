@@ -63,7 +63,7 @@ assert learned(small, 12) == [*BytePairs.train(small, 256 + 1 + 12).ranks]  # on
 # the best per token, and the worst per byte.
 
 SIZES = [256, 300, 320] if lesson.quick() else [256, 320, 384, 512]
-data = load_text(f"text:{text.__path__[0]}" if lesson.quick() else "text", SIZES[-1])
+data = load_text(f"text:{text.__path__[0]}" if lesson.quick() else "text", SIZES[-1] + 1)  # <|endoftext|>
 texts, table = [data.tokens.decode(part) for part in (data.train, data.test)], data.tokens.vocabulary
 for written in ("def forward(self, x):", "naïve café", "東京", "🙂"):
     assert data.tokens.decode(data.tokens.encode(written)) == written
@@ -155,7 +155,7 @@ lesson.claim("L1", f"{d} wide, {L} layers, {N:,} positions, {V:,} tokens; {NEW} 
 # --------
 #
 # Three networks of two blocks learn the library's source. (Weights of so narrow ones begin larger than GPT-2's 0.02.) What
-# must they beat? The tables above; and xz, which finds again whatever it has read in all of the training text.
+# must they beat? The tables above. (Not xz, which finds again whatever it has read in all of the training text.)
 
 V, PLACES, SEEDS, STEPS = (SIZES[-1], 48, 1, 3) if lesson.quick() else (SIZES[-1], 48, 3, 700)
 pieces = test[: len(test) // (16 * PLACES) * 16 * PLACES].reshape(-1, 16, PLACES)
@@ -179,7 +179,7 @@ with mv.no_grad():
 packed = [len(lzma.compress(part.encode())) for part in (texts[0] + texts[1], texts[0])]
 ours, xz = (nats / np.log(2) * len(test) / data.test_bytes).round(2), 8 * (packed[0] - packed[1]) / data.test_bytes
 print(f"bits per byte: bytes after one {costs[0][-1]:.2f}, tokens after one {costs[-1][-1]:.2f}, xz {xz:.2f}, GPT-2 {ours}")
-assert lesson.quick() or ours.max() < costs[-1][-1] < costs[0][-1]
+assert lesson.quick() or xz < ours.max() < costs[-1][-1] < costs[0][-1]
 
 # %%
 # Where a head looks
@@ -199,12 +199,12 @@ names = [tokeniser.decode([token]).replace("\n", "↵").replace(" ", "·") for t
 figure, (axis, drawn) = plt.subplots(1, 2, figsize=(7.5, 4), layout="constrained", width_ratios=[1, 1.4])
 axis.plot(BACK, back[0, 0].T, "C0o-", BACK, back[0, 1].T, "C1o-", markersize=3)
 axis.axhline(even, color="0.5", ls="--")
-axis.set(title="Heads of blocks 1 (blue) and 2", xlabel="places back", ylabel="weight", ylim=(0, None), xticks=BACK[::2])
-shown = drawn.imshow(gpt2(models[0], line)[1][0, head], vmin=0)
-drawn.set(title=f"Block 1, head {head + 1}", xlabel="is looked at", ylabel="looks")
+axis.set(title="Block 1 blue, block 2 orange", xlabel="places back", ylabel="weight", ylim=(0, None), xticks=BACK[::2])
+shown = drawn.imshow(gpt2(models[0], line)[1][0, head], vmin=0, vmax=0.5)
+drawn.set(title=f"Block 1, head {head + 1}", xlabel="token that is looked at", ylabel="token that looks")
 drawn.set_xticks(range(len(line)), names, rotation=90, family="monospace", fontsize=7)
 drawn.set_yticks(range(len(line)), names, family="monospace", fontsize=7)
-figure.colorbar(shown, label="weight", shrink=0.7)
+figure.colorbar(shown, label="weight", shrink=0.7, extend="max")
 
 # %%
 # Which token?

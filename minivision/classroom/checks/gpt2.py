@@ -92,7 +92,8 @@ def _drawn(shares: list[float], temperature: float, top_k: int, top_p: float, cr
     p = [share ** (1 / temperature) * (share >= least) for share in shares]
     p = [each / sum(p) for each in p]
     if top_p < 1.0:
-        order, kept, had = sorted(range(len(p)), key=lambda i: (-p[i], i)), set(), 0.0
+        order, had = sorted(range(len(p)), key=lambda i: (-p[i], i)), 0.0
+        kept: set[int] = set()
         for i in order:
             if had >= top_p or (not crossing and kept and had + p[i] > top_p):
                 break
