@@ -91,7 +91,7 @@ axes[1].legend(fontsize=9)
 #
 # *Sinusoids* are added to tokens; so is a *learned* table, a row for each place (BERT, GPT-2). *Relative* positions give the
 # scores a learned vector for each distance, :math:`s_{ij} = (q_i k_j + q_i e_{i-j}) / \sqrt{d_k}` (Shaw et al. 2018; so in the
-# Music Transformer, lesson 44), the last one for all beyond. *Recurrence*: a GRU (Cho et al. 2014) reads token by token. The
+# Music Transformer, lesson 45), the last one for all beyond. *Recurrence*: a GRU (Cho et al. 2014) reads token by token. The
 # others are two layers of attention with a causal mask; a fifth has nothing but that.
 
 N, D, HEADS, LETTERS, BACK = 16, 32, 2, 8, 3
