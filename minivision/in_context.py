@@ -7,6 +7,7 @@ with those at t of token t + 1, such as GPT-2 and GPT-3.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,18 +79,9 @@ def option_scores(log_p: Sequence[Any], per_token: bool = True, unconditional: S
 
 
 def few_shot(
-    model: Any,
-    pool: Sequence[Question],
-    questions: Sequence[Question],
-    shots: Sequence[int],
-    *,
-    draws: int = 3,
-    per_token: bool = True,
-    answer_context: Tokens = (),
-    separator: Tokens = (),
-    seed: int = 0,
-    batch: int = 64,
-) -> np.ndarray:
+    model: Any, pool: Sequence[Question], questions: Sequence[Question], shots: Sequence[int], *, draws: int = 3,
+    per_token: bool = True, answer_context: Tokens = (), separator: Tokens = (), seed: int = 0, batch: int = 64,
+) -> np.ndarray:  # fmt: skip
     """Shares of right answers (len(shots), draws), with K examples from the pool before each question for K of `shots`.
 
     Each draw chooses its examples for every question anew; those of a smaller K are the first of a larger one's. answer_context:
@@ -98,32 +90,33 @@ def few_shot(
     """
     if not questions or min(shots) < 0 or max(shots) > len(pool):
         raise ValueError(f"questions, and from 0 to {len(pool)} examples of the pool; got {len(questions)} and {list(shots)}")
-    rng, right = np.random.default_rng(seed), np.zeros((len(shots), draws))
-    options = [option for each in questions for option in each.options]
-    ends = np.cumsum([len(each.options) for each in questions])
-    starts = ends - [len(each.options) for each in questions]
-    training = model.training
+    rng, answers = np.random.default_rng(seed), np.array([each.answer for each in questions])
+    orders = [[rng.permutation(len(pool))[: max(shots)] for _ in questions] for _ in range(draws)]
+    shares, training = np.zeros((len(shots), draws)), model.training
     model.eval()
     try:
-        alone = log_probabilities(model, [answer_context] * len(options), options, batch) if answer_context else None
-        for draw in range(draws):
-            order = [rng.permutation(len(pool))[: max(shots)] for _ in questions]
-            for row, k in enumerate(shots):
-                known = [[pool[i] for i in chosen[:k]] for chosen in order]
-                asked = [prompt(examples, each.question, separator) for examples, each in zip(known, questions, strict=True)]
-                contexts = [context for context, each in zip(asked, questions, strict=True) for _ in each.options]
-                _check_room(model, k, contexts, options)
-                log_p = log_probabilities(model, contexts, options, batch)
-                for each, start, end in zip(questions, starts, ends, strict=True):
-                    scores = option_scores(log_p[start:end], per_token, alone[start:end] if alone else None)
-                    right[row, draw] += (int(scores.argmax()) == each.answer) / len(questions)
+        alone = _by_option(model, [answer_context] * len(questions), questions, batch) if answer_context else None
+        for (row, k), (draw, order) in itertools.product(enumerate(shots), enumerate(orders)):
+            known = [[pool[i] for i in chosen[:k]] for chosen in order]
+            contexts = [prompt(examples, each.question, separator) for examples, each in zip(known, questions, strict=True)]
+            _check_room(model, k, contexts, questions)
+            found = zip(_by_option(model, contexts, questions, batch), alone or [None] * len(questions), strict=True)
+            shares[row, draw] = np.mean([option_scores(p, per_token, u).argmax() for p, u in found] == answers)
     finally:
         model.train(training)
-    return right
+    return shares
 
 
-def _check_room(model: Any, k: int, contexts: Sequence[Tokens], options: Sequence[Tokens]) -> None:
-    longest = max(len(c) + len(o) for c, o in zip(contexts, options, strict=True)) - 1  # the last token is not read
+def _by_option(model: Any, contexts: Sequence[Tokens], questions: Sequence[Question], batch: int) -> list[Any]:
+    """Of each question, behind its context: the log-probabilities of each option's tokens."""
+    asked = [(context, option) for context, each in zip(contexts, questions, strict=True) for option in each.options]
+    found = iter(log_probabilities(model, *zip(*asked, strict=True), batch))
+    return [[next(found) for _ in each.options] for each in questions]
+
+
+def _check_room(model: Any, k: int, contexts: Sequence[Tokens], questions: Sequence[Question]) -> None:
+    texts = zip(contexts, questions, strict=True)
+    longest = max(len(context) + max(map(len, each.options)) for context, each in texts) - 1  # the last token is not read
     room = getattr(model.config, "n_positions", longest)
     if longest > room:
         told = f"with K = {k} examples a question is a text of {longest} tokens, and this model reads n_positions = {room}"

@@ -11,6 +11,8 @@ import numpy as np
 from minivision import data
 from minivision.train import Config, Trainer, Watcher
 
+LINES = "".join(f"the {i}th line says that {i} plus {i} is {2 * i}.\n" for i in range(120))
+
 
 def tiny_mnist(place: Path) -> str:
     """Sixty digits to train on and twenty to test, in MNIST's files: the spec that reads them."""
@@ -20,6 +22,12 @@ def tiny_mnist(place: Path) -> str:
         _write_idx(place / f"{name}-images-idx3-ubyte", pixels[:, 0] * 15)
         _write_idx(place / f"{name}-labels-idx1-ubyte", labels[: len(pixels)])
     return f"mnist:{place}"
+
+
+def lines_of_text(place: Path) -> str:
+    """120 lines of text in a file: the spec that reads it."""
+    (place / "lines.txt").write_text(LINES, "utf-8")
+    return f"text:{place / 'lines.txt'}"
 
 
 def _write_idx(path: Path, array: np.ndarray) -> None:

@@ -18,6 +18,11 @@ def starts(dtype=np.float64):
     return [nn.Parameter(np.asarray(rng.standard_normal(shape), dtype)) for shape in SHAPES]
 
 
+with_kernels = pytest.mark.skipif(
+    not kernels.AVAILABLE, reason=f"of the C kernels alone, which are not built on this machine: {kernels.REASON}"
+)
+
+
 def feed(params, step, skip=()):
     """The same gradients in every run; the parameters in `skip` get none."""
     rng = np.random.default_rng([1, step])
@@ -215,7 +220,7 @@ def test_clipping_leaves_gradients_of_no_finite_norm(bad):
     np.testing.assert_array_equal(params[0].grad.data, kept)
 
 
-@pytest.mark.skipif(not kernels.AVAILABLE, reason=f"the C kernels are not built on this machine: {kernels.REASON}")
+@with_kernels
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize(
@@ -251,7 +256,7 @@ def test_the_kernels_step_as_numpy_does(make, threads, dtype):
         )
 
 
-@pytest.mark.skipif(not kernels.AVAILABLE, reason="the kernels make the copies, and are not built here")
+@with_kernels
 @pytest.mark.parametrize("kind", [optim.AdamW, optim.SGD])
 def test_a_gradient_s_dense_copy_lives_until_the_step_is_done(kind, monkeypatch):
     """A gradient may be a transposed view. What is allocated after its copy must not lie where the copy does."""

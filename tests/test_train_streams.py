@@ -8,21 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import Press
+from runs import Press, lines_of_text
 
 import minivision as mv
 from minivision import train
 from minivision.errors import SettingError
 from minivision.train import StreamTrainer, TextConfig, TextTrainer, folder, text_trainer, texts
 
-LINES = "".join(f"the {i}th line says that {i} plus {i} is {2 * i}.\n" for i in range(120))
-
 
 @pytest.fixture(scope="module")
 def spec(tmp_path_factory: pytest.TempPathFactory) -> str:
-    place = tmp_path_factory.mktemp("texts") / "lines.txt"
-    place.write_text(LINES, "utf-8")
-    return f"text:{place}"
+    return lines_of_text(tmp_path_factory.mktemp("texts"))
 
 
 def small(spec: str, **changes: object) -> TextConfig:
